@@ -1,0 +1,100 @@
+//! A ref update that a client asks for, and the verdict on it.
+
+use bstr::{BStr, BString};
+use gix::ObjectId;
+
+/// One `<old> SP <new> SP <name>` line of a push (gitprotocol-pack, "Reference Update Request").
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// The value that the client believes the ref to have; null for a creation.
+    pub old: ObjectId,
+    /// The value that it asks for; null for a deletion.
+    pub new: ObjectId,
+    /// The name as pushed: under a namespace, the part behind the namespace's prefix.
+    pub name: BString,
+    /// Why the command will not be carried out. The first refusal stays.
+    refusal: Option<Refusal>,
+}
+
+impl Command {
+    /// A command that nothing speaks against yet.
+    pub fn new(old: ObjectId, new: ObjectId, name: impl Into<BString>) -> Self {
+        Command { old, new, name: name.into(), refusal: None }
+    }
+
+    /// True if the ref is to go.
+    pub fn is_deletion(&self) -> bool {
+        self.new.is_null()
+    }
+
+    /// True if the client takes the ref for one that is not there yet.
+    pub fn is_creation(&self) -> bool {
+        self.old.is_null()
+    }
+
+    /// Refuse the command, unless it was refused before: the first reason is the one reported.
+    pub fn refuse(&mut self, why: Refusal) {
+        self.refusal.get_or_insert(why);
+    }
+
+    /// Why the command is refused, `None` as long as it is not.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    /// True if the command was refused.
+    pub fn is_refused(&self) -> bool {
+        self.refusal.is_some()
+    }
+
+    /// The name as pushed.
+    pub fn name(&self) -> &BStr {
+        self.name.as_ref()
+    }
+}
+
+/// Why a ref was not updated: its `Display` is the text behind `ng <ref> ` in the report, which clients and tools match on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// `unpacker error`: the objects did not arrive whole.
+    UnpackerError,
+    /// `missing necessary objects`: something that the new value reaches is not there.
+    MissingNecessaryObjects,
+    /// `deny updating a hidden ref`
+    HiddenUpdate,
+    /// `deny deleting a hidden ref`
+    HiddenDeletion,
+    /// `pre-receive hook declined`
+    PreReceiveDeclined,
+    /// `hook declined`: the update hook said no.
+    UpdateHookDeclined,
+    /// `atomic push failure`: another command of an atomic push was refused.
+    AtomicPushFailure,
+    /// `atomic transaction failed`: the one transaction of an atomic push could not be committed.
+    AtomicTransactionFailed,
+    /// Any other reason, in the words of the report.
+    Other(BString),
+}
+
+impl Refusal {
+    /// A reason in the words of the report.
+    pub fn other(words: impl Into<BString>) -> Self {
+        Refusal::Other(words.into())
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refusal::UnpackerError => f.write_str("unpacker error"),
+            Refusal::MissingNecessaryObjects => f.write_str("missing necessary objects"),
+            Refusal::HiddenUpdate => f.write_str("deny updating a hidden ref"),
+            Refusal::HiddenDeletion => f.write_str("deny deleting a hidden ref"),
+            Refusal::PreReceiveDeclined => f.write_str("pre-receive hook declined"),
+            Refusal::UpdateHookDeclined => f.write_str("hook declined"),
+            Refusal::AtomicPushFailure => f.write_str("atomic push failure"),
+            Refusal::AtomicTransactionFailed => f.write_str("atomic transaction failed"),
+            Refusal::Other(words) => write!(f, "{words}"),
+        }
+    }
+}

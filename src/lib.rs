@@ -1,0 +1,11 @@
+//! A drop-in replacement for `git-receive-pack`, the program that a `git push` talks to.
+//!
+//! The binary is [`cli`] and [`serve`]; everything else is called from there or below. ARCHITECTURE.md has the map.
+
+pub mod command;
+pub mod config;
+pub mod interrupt;
+pub mod objects;
+pub mod refs;
+pub mod repository;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! How bytes become objects that nobody else can see yet, and what those must be.
+
+pub mod database;

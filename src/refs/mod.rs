@@ -1,0 +1,1 @@
+//! Reading refs, deciding about them, and changing them.
