@@ -5,6 +5,7 @@
 pub mod command;
 pub mod config;
 pub mod interrupt;
+pub mod maintenance;
 pub mod objects;
 pub mod refs;
 pub mod repository;
