@@ -124,8 +124,9 @@ impl Push {
         self
     }
 
-    /// Set a variable for the program.
+    /// Set a variable for the program; `SCENE` in it becomes the directory that holds the repositories.
     pub fn env(mut self, name: &str, value: &str) -> Self {
+        let value = value.replace("SCENE", &self.scene.root().display().to_string());
         self.environment.push((name.to_owned(), value.into()));
         self
     }
@@ -267,9 +268,10 @@ impl Push {
     /// The bytes of the pack alone; empty if all commands are deletions.
     pub fn pack_bytes(&self) -> Vec<u8> {
         let null = self.id("0");
+        let is_id = |id: &String| id.len() == null.len() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let new = |line: &Vec<u8>| Some(String::from_utf8_lossy(line).split(' ').nth(1)?.to_owned());
         let commands = self.lines.iter().filter(|line| !line.starts_with(b"shallow "));
-        let wanted: Vec<String> = commands.filter_map(new).filter(|id| *id != null).collect();
+        let wanted: Vec<String> = commands.filter_map(new).filter(|id| is_id(id) && *id != null).collect();
         let pack_objects = ["pack-objects", "--stdout", "-q", "--delta-base-offset", "--threads=1"];
         match &self.pack {
             Pack::Bytes(bytes) => bytes.clone(),
