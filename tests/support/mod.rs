@@ -8,6 +8,7 @@ pub mod packs;
 pub mod push;
 pub mod scene;
 pub mod server;
+pub mod ssh;
 
 use std::path::{Path, PathBuf};
 

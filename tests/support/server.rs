@@ -6,7 +6,7 @@ use std::{
     process::{Child, Output, Stdio},
 };
 
-use super::{gits, observe::Outcome, ours, push::Push};
+use super::{gits, observe::Outcome, ours, push::Push, scene::Scene};
 
 /// The program, waiting for its input.
 pub fn start(program: &Path, push: &Push) -> Child {
@@ -40,4 +40,12 @@ pub fn pushed_to_both(push: &Push) -> (Outcome, Outcome) {
     push.scene.restore();
     let mine = Outcome::of(push, &run(ours(), push));
     (theirs, mine)
+}
+
+/// `git push` from `client.git` through our program; true if it succeeded, and what it said.
+pub fn git_push(scene: &Scene, arguments: &[&str]) -> (bool, String) {
+    let receive_pack = format!("--receive-pack={}", ours().display());
+    let arguments: Vec<&str> = ["push", &receive_pack].into_iter().chain(arguments.iter().copied()).collect();
+    let output = scene.try_git("client.git", &arguments);
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
