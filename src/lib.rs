@@ -4,6 +4,7 @@
 
 pub mod command;
 pub mod config;
+pub mod hooks;
 pub mod interrupt;
 pub mod objects;
 pub mod refs;
