@@ -8,7 +8,7 @@ use gix::ObjectId;
 use super::{Answer, Hooks, runner::Output};
 
 /// The name of the hook.
-pub(super) const EVENT: &str = "push-to-checkout";
+pub const EVENT: &str = "push-to-checkout";
 
 impl Hooks<'_> {
     /// Have the hook bring the work tree and index of the worktree at `work_tree`, whose git directory is `git_dir`, to
