@@ -2,6 +2,10 @@
 
 pub mod identity;
 pub mod lock;
+pub mod loose;
 pub mod name;
+pub mod packed;
 pub mod paths;
 pub mod reflog;
+pub mod snapshot;
+pub mod visibility;
