@@ -3,10 +3,14 @@
 pub mod advice;
 pub mod aliases;
 pub mod checkout;
+pub mod identity;
+pub mod lock;
 pub mod loose;
 pub mod name;
 pub mod packed;
+pub mod paths;
 pub mod policy;
+pub mod reflog;
 pub mod snapshot;
 pub mod symbolic;
 pub mod visibility;
