@@ -8,4 +8,5 @@ pub mod interrupt;
 pub mod objects;
 pub mod refs;
 pub mod repository;
+pub mod shared_mode;
 pub mod wire;
