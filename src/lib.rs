@@ -12,4 +12,5 @@ pub mod maintenance;
 pub mod objects;
 pub mod refs;
 pub mod repository;
+pub mod shared_mode;
 pub mod wire;

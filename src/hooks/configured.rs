@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 
-use anyhow::{Context, Result, bail};
-use bstr::{BString, ByteSlice};
-use gix::config::File;
+use anyhow::{Result, bail};
+use bstr::{BStr, BString};
+
+use crate::config::Settings;
 
 /// The events that git knows by name (githooks). They cannot be names of configured hooks: `hook.<event>.*` is taken.
 const EVENTS: [&str; 28] = [
@@ -40,8 +41,8 @@ const EVENTS: [&str; 28] = [
 
 /// What `hook.<name>.*` says of one name.
 #[derive(Debug, Default)]
-struct Settings {
-    command: Option<BString>,
+struct OneName<'a> {
+    command: Option<&'a BStr>,
     disabled: bool,
     parallel: bool,
 }
@@ -50,7 +51,7 @@ struct Settings {
 #[derive(Debug)]
 pub struct ConfiguredHooks<'a> {
     hooks: Vec<ConfiguredHook>,
-    config: &'a File,
+    config: &'a Settings,
 }
 
 /// One hook that the configuration defines for one event.
@@ -66,51 +67,47 @@ pub struct ConfiguredHook {
 
 impl<'config> ConfiguredHooks<'config> {
     /// Read `hook.*`; fails on a name that is an event's and on an event without a command, whatever event that is.
-    pub fn read(config: &'config File) -> Result<Self> {
-        let mut settings: Vec<(BString, Settings)> = Vec::new();
+    pub fn read(config: &'config Settings) -> Result<Self> {
+        let mut known: Vec<(&BStr, OneName)> = Vec::new();
         // An event and the name of its hook, in the order in which they run.
-        let mut order: Vec<(BString, BString)> = Vec::new();
-        for section in config.sections().filter(|section| section.header().name().eq_ignore_ascii_case(b"hook")) {
-            let Some(name) = section.header().subsection_name() else { continue };
-            let body = section.body();
-            if is_event(name) && (body.contains_value_name("command") || body.contains_value_name("event")) {
+        let mut order: Vec<(&BStr, &BStr)> = Vec::new();
+        for (name, variable, setting) in config.within("hook") {
+            if is_event(name) && (variable == "command" || variable == "event") {
                 bail!(
                     "hook friendly-name '{name}' collides with a known event name; please choose a different \
                      friendly-name"
                 );
             }
-            for event in body.values("event") {
-                if event.is_empty() {
-                    order.retain(|(_, hook)| hook != name);
-                } else {
-                    // The last mention decides on the place.
-                    order.retain(|(other, hook)| hook != name || *other != event);
-                    order.push((event, name.to_owned()));
+            let index = known.iter().position(|(other, _)| *other == name).unwrap_or(known.len());
+            if index == known.len() {
+                known.push((name, OneName::default()));
+            }
+            let hook = &mut known[index].1;
+            if variable == "command" {
+                hook.command = Some(setting.text()?);
+            } else if variable == "enabled" {
+                hook.disabled = !setting.boolean()?;
+            } else if variable == "parallel" {
+                hook.parallel = setting.boolean()?;
+            } else if variable == "event" {
+                let event = setting.text()?;
+                // The last mention decides on the place; an empty one takes all back.
+                order.retain(|(other, hook)| *hook != name || !(event.is_empty() || *other == event));
+                if !event.is_empty() {
+                    order.push((event, name));
                 }
             }
-            let index = settings.iter().position(|(known, _)| known == name).unwrap_or(settings.len());
-            if index == settings.len() {
-                settings.push((name.to_owned(), Settings::default()));
-            }
-            let known = &mut settings[index].1;
-            if let Some(command) = body.value("command") {
-                known.command = Some(command);
-            }
-            if let Some(enabled) = boolean(config, name, "enabled")? {
-                known.disabled = !enabled;
-            }
-            known.parallel = boolean(config, name, "parallel")?.unwrap_or(false);
         }
         let mut hooks = Vec::new();
         for (event, name) in order {
-            let Some((_, settings)) = settings.iter().find(|(known, _)| *known == name) else { continue };
-            let off = settings.disabled || boolean(config, &event, "enabled")? == Some(false);
-            match &settings.command {
-                _ if off => {}
+            let Some((_, hook)) = known.iter().find(|(other, _)| *other == name) else { continue };
+            let event_is_off = config.boolean(&format!("hook.{event}.enabled"))? == Some(false);
+            match hook.command {
+                _ if hook.disabled || event_is_off => {}
                 Some(command) => hooks.push(ConfiguredHook {
-                    event,
+                    event: event.to_owned(),
                     command: super::os_string(command),
-                    parallel: settings.parallel,
+                    parallel: hook.parallel,
                 }),
                 None => {
                     bail!("'hook.{name}.command' must be configured or 'hook.{name}.event' must be removed; aborting.")
@@ -131,9 +128,9 @@ impl<'config> ConfiguredHooks<'config> {
         if self.of(event).any(|hook| !hook.parallel) {
             return Ok(1);
         }
-        let jobs = match integer(self.config, &format!("hook.{event}.jobs"))? {
+        let jobs = match self.config.int(&format!("hook.{event}.jobs"))? {
             Some(jobs) => jobs,
-            None => integer(self.config, "hook.jobs")?.unwrap_or(1),
+            None => self.config.int("hook.jobs")?.unwrap_or(1),
         };
         Ok(match usize::try_from(jobs) {
             Ok(jobs) => jobs.max(1),
@@ -144,14 +141,4 @@ impl<'config> ConfiguredHooks<'config> {
 
 fn is_event(name: &[u8]) -> bool {
     EVENTS.iter().any(|event| event.as_bytes() == name)
-}
-
-fn boolean(config: &File, name: &[u8], key: &str) -> Result<Option<bool>> {
-    config
-        .boolean_by("hook", Some(name.as_bstr()), key)
-        .with_context(|| format!("bad boolean config value for 'hook.{}.{key}'", name.as_bstr()))
-}
-
-fn integer(config: &File, key: &str) -> Result<Option<i64>> {
-    config.integer(key).with_context(|| format!("bad numeric config value for '{key}'"))
 }

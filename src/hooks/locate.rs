@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     os::unix::ffi::{OsStrExt, OsStringExt},
-    path::PathBuf,
     sync::{Mutex, PoisonError},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::{
     errno::Errno,
     unistd::{AccessFlags, access},
@@ -28,15 +27,14 @@ pub struct HookDirectory {
 }
 
 impl HookDirectory {
-    /// Read the settings; fails on a `core.hooksPath` that cannot be expanded.
+    /// Read the settings; fails on an `advice.ignoredHook` that is no boolean.
     pub fn new(repository: &Repository, config: &Config) -> Result<Self> {
-        let dir = match config.values.path("core.hooksPath") {
-            Some(path) => expand(path)?,
-            // As git spells it: hooks in the git directory itself are named relative to it.
+        let dir = match &config.hooks_path {
+            Some(path) => path.clone().into_os_string(),
             None if repository.common_dir == repository.git_dir => "hooks".into(),
             None => repository.common_dir.join("hooks").into_os_string(),
         };
-        let advise = config.values.boolean("advice.ignoredHook").context("bad advice.ignoredHook")?.unwrap_or(true);
+        let advise = config.values.boolean("advice.ignoredHook")?.unwrap_or(true);
         Ok(HookDirectory { dir, advise, advised: Mutex::default() })
     }
 
@@ -70,18 +68,4 @@ impl HookDirectory {
             );
         }
     }
-}
-
-/// `~`, `~user` and `%(prefix)` expanded.
-fn expand(path: gix::config::Path) -> Result<OsString> {
-    if path.is_empty() {
-        return Ok(OsString::new());
-    }
-    let shown = path.clone();
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    let context = gix::config::path::interpolate::Context { home_dir: home.as_deref(), ..Default::default() };
-    let expanded = path
-        .interpolate(context)
-        .with_context(|| format!("failed to expand user dir in: '{}'", OsStr::from_bytes(&shown).display()))?;
-    Ok(expanded.into_os_string())
 }

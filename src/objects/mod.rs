@@ -1,4 +1,9 @@
 //! How bytes become objects that nobody else can see yet, and what those must be.
 
+pub mod alternates;
 pub mod ancestry;
 pub mod database;
+pub mod intake;
+pub mod migrate;
+pub mod packs;
+pub mod quarantine;

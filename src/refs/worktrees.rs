@@ -58,11 +58,11 @@ fn main_work_tree(repository: &Repository, config: &Config) -> Result<Option<Pat
         return Ok(repository.work_tree.clone());
     }
     // This is a linked worktree, where configuration speaks of the main one.
-    if config.values.boolean("core.bare").context("bad boolean config value for 'core.bare'")? == Some(true) {
+    if config.values.boolean("core.bare")? == Some(true) {
         return Ok(None);
     }
-    if let Some(path) = config.values.path("core.worktree") {
-        return Ok(Some(repository.common_dir.join(path.to_os_str_lossy())));
+    if let Some(path) = config.values.path("core.worktree")? {
+        return Ok(Some(repository.common_dir.join(path)));
     }
     let is_inside = repository.common_dir.file_name().is_some_and(|name| name.as_bytes() == b".git");
     Ok(repository.common_dir.parent().filter(|_| is_inside).map(Path::to_owned))
