@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use balanced_receive_pack::{cli::Cli, repository::Repository};
+use balanced_receive_pack::{cli::Cli, refs::snapshot::Snapshot, repository::Repository, wire::advertise::advertise};
 
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
-    let (_repository, _config) = Repository::enter(cli.git_dir())?;
-    Ok(())
+    let (repository, config) = Repository::enter(cli.git_dir())?;
+    let snapshot = Snapshot::read(&repository)?;
+    advertise(&repository, &config, &snapshot, &[], "", &mut std::io::stdout().lock())
 }

@@ -76,10 +76,6 @@ pub struct Config {
     pub ignore_case: bool,
     /// `core.hooksPath`, `~` expanded; a relative one starts at the git directory.
     pub hooks_path: Option<PathBuf>,
-    /// `core.alternateRefsCommand`, a shell's command line
-    pub alternate_refs_command: Option<BString>,
-    /// `core.alternateRefsPrefixes`, its words; none means all refs.
-    pub alternate_refs_prefixes: Vec<BString>,
     /// `maintenance.auto`, else whether `gc.auto` is more than 0 (true): `git maintenance run --auto` is of use.
     pub auto_maintenance: bool,
     /// `maintenance.autoDetach`, else `gc.autoDetach`, else `GIT_TEST_MAINT_AUTO_DETACH` (true)
