@@ -230,6 +230,7 @@ impl Store {
 }
 
 /// Which objects a [`Database`] has, as of the first question: it reads each directory once and never looks again.
+#[derive(Clone)]
 pub struct Known(Vec<Arc<Store>>);
 
 impl Known {
