@@ -2,9 +2,11 @@
 //!
 //! The binary is [`cli`] and [`serve`]; everything else is called from there or below. ARCHITECTURE.md has the map.
 
+pub mod cli;
 pub mod command;
 pub mod config;
 pub mod interrupt;
+pub mod maintenance;
 pub mod objects;
 pub mod refs;
 pub mod repository;
