@@ -27,7 +27,6 @@ pub fn committer(config: &Config) -> BString {
         keys.into_iter()
             .find_map(|key| config.values.string(key).map(|value| BString::from(value.as_ref() as &[u8])))
             .filter(|value| !value.is_empty())
-            
     };
     let user = || nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
     let login =
