@@ -280,8 +280,14 @@ fn first_line(from: &[u8]) -> BString {
 }
 
 fn is_hex(bytes: &[u8]) -> bool {
-    // No early return, so that the compiler can look at many bytes at once: this runs over every ref of the repository.
-    bytes.iter().fold(true, |good, byte| {
-        good & (byte.wrapping_sub(b'0') < 10) | (good & ((byte | 0x20).wrapping_sub(b'a') < 6))
-    })
+    is_lower_hex(bytes) || bytes.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// True for hex as git writes it. No early return within a chunk, so that the compiler looks at eight bytes at once: this
+/// runs over every ref of the repository.
+pub(super) fn is_lower_hex(bytes: &[u8]) -> bool {
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let is_bad = |byte: u8| u8::from(byte.wrapping_sub(b'0') > 9) & u8::from(byte.wrapping_sub(b'a') > 5);
+    let bad = chunks.iter().fold(0, |bad, chunk| bad | chunk.iter().fold(0, |bad, byte| bad | is_bad(*byte)));
+    bad == 0 && rest.iter().all(|byte| is_bad(*byte) == 0)
 }
