@@ -22,7 +22,7 @@ fn counted() -> Result<Vec<(BString, Option<BString>)>, String> {
     let count = match variable("GIT_CONFIG_COUNT") {
         None => return Ok(Vec::new()),
         Some(count) if count.is_empty() => 0,
-        Some(count) => match count.to_str().ok().and_then(|count| count.parse::<i64>().ok()) {
+        Some(count) => match count.to_str().ok().and_then(|count| count.trim_start().parse::<i128>().ok()) {
             None => return Err("bogus count in GIT_CONFIG_COUNT".into()),
             Some(count) => i32::try_from(count)
                 .ok()
@@ -46,7 +46,7 @@ fn counted() -> Result<Vec<(BString, Option<BString>)>, String> {
 fn parameters_in(list: &BStr) -> Result<Vec<(BString, Option<BString>)>, String> {
     let bogus = || "bogus format in GIT_CONFIG_PARAMETERS".to_owned();
     let mut settings = Vec::new();
-    let mut rest = list.trim_start();
+    let mut rest = list.as_bytes();
     while !rest.is_empty() {
         let (word, behind) = unquote(rest).ok_or_else(bogus)?;
         rest = behind;

@@ -40,6 +40,10 @@ pub struct Config {
     pub max_input_size: Option<u64>,
     /// `receive.hideRefs` and `transfer.hideRefs` in the order of configuration, as written.
     pub hide_refs: Vec<BString>,
+    /// `core.alternateRefsCommand`, a shell's command line
+    pub alternate_refs_command: Option<BString>,
+    /// `core.alternateRefsPrefixes`, its words; none means all refs.
+    pub alternate_refs_prefixes: Vec<BString>,
     /// `receive.denyCurrentBranch`
     pub deny_current_branch: Deny,
     /// `receive.denyDeleteCurrent`
@@ -76,10 +80,6 @@ pub struct Config {
     pub ignore_case: bool,
     /// `core.hooksPath`, `~` expanded; a relative one starts at the git directory.
     pub hooks_path: Option<PathBuf>,
-    /// `core.alternateRefsCommand`, a shell's command line
-    pub alternate_refs_command: Option<BString>,
-    /// `core.alternateRefsPrefixes`, its words; none means all refs.
-    pub alternate_refs_prefixes: Vec<BString>,
     /// `maintenance.auto`, else whether `gc.auto` is more than 0 (true): `git maintenance run --auto` is of use.
     pub auto_maintenance: bool,
     /// `maintenance.autoDetach`, else `gc.autoDetach`, else `GIT_TEST_MAINT_AUTO_DETACH` (true)
