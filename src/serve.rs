@@ -32,6 +32,7 @@ use crate::{
         advertise::advertise,
         report,
         request::{Capabilities, Request},
+        session,
         sideband::Sideband,
     },
 };
@@ -44,7 +45,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        advertise(&repository, &config, &snapshot, &[], "", &mut io::stdout().lock())?;
+        advertise(&repository, &config, &snapshot, &[], &session::id(), &mut io::stdout().lock())?;
         io::stdout().flush()?;
     }
     if cli.http_backend_info_refs {
