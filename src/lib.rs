@@ -3,6 +3,7 @@
 //! The binary is [`cli`] and [`serve`]; everything else is called from there or below. ARCHITECTURE.md has the map.
 
 pub mod balanced;
+pub mod cli;
 pub mod command;
 pub mod config;
 pub mod interrupt;
