@@ -44,6 +44,7 @@ const READ_AHEAD: usize = 64 * 1024;
 /// Serve one push as the command line asks for it. Errors end the program with status 128; refused refs do not.
 pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
+    recover(&repository, Asked::ByPush)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
         advertise(&repository, &config, &snapshot, &[], &session::id(), &mut io::stdout().lock())?;
