@@ -1,8 +1,12 @@
 //! How bytes become objects that nobody else can see yet, and what those must be.
 
 pub mod alternates;
+pub mod ancestry;
+pub mod connectivity;
 pub mod database;
+pub mod history;
 pub mod intake;
 pub mod migrate;
 pub mod packs;
 pub mod quarantine;
+pub mod shallow;
