@@ -2,6 +2,7 @@
 //!
 //! The binary is [`cli`] and [`serve`]; everything else is called from there or below. ARCHITECTURE.md has the map.
 
+pub mod cli;
 pub mod command;
 pub mod config;
 pub mod interrupt;

@@ -1,5 +1,6 @@
 //! Reading refs, deciding about them, and changing them.
 
+pub mod alternates;
 pub mod loose;
 pub mod name;
 pub mod packed;

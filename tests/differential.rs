@@ -1,0 +1,300 @@
+//! The same bytes to git's receive-pack and to ours, on copies of one repository: all that can be seen must be equal.
+//!
+//! One line is one case. What is meant to differ stands in tests/deliberate.rs.
+
+pub mod support;
+
+use support::{
+    packs::{BLOB, COMMIT, PackBuilder, delta},
+    push::{Push, pkt_line, push, push_to},
+    server,
+};
+
+/// Each case is a test of its own name.
+macro_rules! cases {
+    ($($name:ident: $push:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            let push: Push = $push;
+            let (theirs, mine) = server::pushed_to_both(&push);
+            let differences = mine.differences(&theirs, push.own_words);
+            assert!(differences.is_empty(), "they differ in\n{differences}\ngit: {theirs:#?}");
+        }
+    )*};
+}
+
+const RECEIVE_HOOKS: [&str; 4] = ["pre-receive", "update", "post-receive", "post-update"];
+
+// Command line and repository (§1, §2)
+cases! {
+    advertising_alone: push().argument("--http-backend-info-refs").raw(b"");
+    advertising_alone_by_its_older_name: push().argument("--advertise-refs").raw(b"");
+    one_stateless_request: push().argument("--stateless-rpc").update("refs/heads/main", "main", "next");
+    a_stateless_request_that_is_empty: push().argument("--stateless-rpc").raw(b"");
+    a_quiet_push: push().argument("-q").update("refs/heads/main", "main", "next");
+    no_such_repository: push().directory("absent.git").raw(b"0000").own_words();
+    a_repository_named_without_its_suffix: push().directory("server").update("refs/heads/main", "main", "next");
+    a_repository_with_slashes_after_it: push().directory("server.git///").update("refs/heads/main", "main", "next");
+    a_work_tree_named_by_its_directory: push().work_tree().create("refs/heads/new", "next");
+    a_gitfile_is_followed: push().shell("mkdir link; echo 'gitdir: ../server.git' >link/.git").directory("link").create("refs/heads/new", "next");
+    a_repository_without_hooks_and_info: push().shell("rm -rf server.git/hooks server.git/info").create("refs/heads/new", "next");
+    settings_from_git_config_parameters: push().env("GIT_CONFIG_PARAMETERS", "'receive.denydeletes'='true'").delete("refs/heads/topic", "topic");
+    settings_from_git_config_count: push().env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "receive.denyDeletes").env("GIT_CONFIG_VALUE_0", "yes").delete("refs/heads/topic", "topic");
+    settings_from_the_global_file: push().shell("printf '[receive]\\n\\tdenyDeletes\\n' >home/.gitconfig").delete("refs/heads/topic", "topic");
+    settings_from_an_included_file: push().shell("printf '[receive]\\n\\tdenyDeletes = true\\n' >more").config("include.path", "../more").delete("refs/heads/topic", "topic");
+    the_last_of_two_settings_counts: push().config("receive.denyDeletes", "true").config("receive.denyDeletes", "false").delete("refs/heads/topic", "topic");
+    a_bad_boolean: push().config("receive.denyDeletes", "perhaps").raw(b"0000");
+    a_bad_number: push().config("receive.unpackLimit", "ten").raw(b"0000");
+    a_number_with_a_unit: push().config("receive.unpackLimit", "1k").create("refs/heads/new", "many");
+    a_setting_without_its_value: push().shell("printf '[receive]\\n\\thideRefs\\n' >>server.git/config").raw(b"0000").own_words();
+    an_unknown_extension: push().config("core.repositoryformatversion", "1").config("extensions.unheardOf", "true").raw(b"0000");
+    a_format_of_the_future: push().server(&["config", "core.repositoryformatversion", "2"]).raw(b"0000");
+    a_push_from_within_a_quarantine: push().env("GIT_QUARANTINE_PATH", "/nowhere").update("refs/heads/main", "main", "next");
+    objects_kept_elsewhere: push().shell("mv server.git/objects elsewhere; mkdir server.git/objects").env("GIT_OBJECT_DIRECTORY", "SCENE/elsewhere").update("refs/heads/main", "main", "next");
+}
+
+// Advertisement (§3)
+cases! {
+    protocol_one: push().env("GIT_PROTOCOL", "version=1").update("refs/heads/main", "main", "next");
+    protocol_two_has_no_push: push().env("GIT_PROTOCOL", "version=2").raw(b"0000");
+    the_highest_known_protocol: push().env("GIT_PROTOCOL", "version=0:version=1:unheard").raw(b"0000");
+    an_empty_repository: push().shell("rm -rf server.git/packed-refs server.git/refs/heads/*").create("refs/heads/main", "main");
+    no_atomic_pushes: push().config("receive.advertiseAtomic", "false").raw(b"0000");
+    no_offset_deltas: push().config("repack.useDeltaBaseOffset", "false").raw(b"0000");
+    push_options_offered: push().config("receive.advertisePushOptions", "true").raw(b"0000");
+    a_session_id: push().config("transfer.advertiseSID", "true").raw(b"0000");
+    symbolic_refs_are_shown_resolved: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/topic"]).raw(b"0000");
+    dangling_symbolic_refs_are_left_out: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/absent"]).raw(b"0000");
+    a_loose_ref_that_is_none: push().shell("echo garbage >server.git/refs/heads/broken").raw(b"0000");
+    a_loose_ref_that_is_empty: push().shell(": >server.git/refs/heads/broken").raw(b"0000");
+    a_ref_whose_object_is_missing: push().shell("echo 1234567890123456789012345678901234567890 >server.git/refs/heads/broken").raw(b"0000");
+    a_lock_file_is_no_ref: push().shell("cp server.git/refs/heads/main server.git/refs/heads/x.lock").raw(b"0000");
+    hidden_refs: push().config("transfer.hideRefs", "refs/heads").config("receive.hideRefs", "!refs/heads/top").config("receive.hideRefs", "!refs/heads/topic/").raw(b"0000");
+    a_namespace: push().server(&["update-ref", "refs/namespaces/a/refs/heads/in", "topic"]).env("GIT_NAMESPACE", "a").raw(b"0000");
+    a_namespace_and_hidden_refs: push().server(&["update-ref", "refs/namespaces/a/refs/heads/in", "topic"]).server(&["update-ref", "refs/namespaces/a/refs/hide/in", "topic"]).config("receive.hideRefs", "refs/hide").config("receive.hideRefs", "^refs/tags").env("GIT_NAMESPACE", "a").raw(b"0000");
+    a_namespace_in_a_namespace: push().server(&["update-ref", "refs/namespaces/a/refs/namespaces/b/refs/heads/in", "topic"]).env("GIT_NAMESPACE", "a/b").raw(b"0000");
+    what_an_alternate_has: push().shell("echo ../../client.git/objects >server.git/objects/info/alternates").raw(b"0000");
+    what_an_alternate_has_below_a_prefix: push().shell("echo ../../client.git/objects >server.git/objects/info/alternates").config("core.alternateRefsPrefixes", "refs/tags refs/heads/side").raw(b"0000");
+    what_a_command_says_that_an_alternate_has: push().shell("echo ../../client.git/objects >server.git/objects/info/alternates").config("core.alternateRefsCommand", "echo 1234567890123456789012345678901234567890; :").raw(b"0000");
+    an_alternate_that_is_gone: push().shell("echo /nowhere/objects >server.git/objects/info/alternates").raw(b"0000");
+    a_shallow_repository: push().shell("git -C server.git rev-parse main~1 >server.git/shallow").raw(b"0000");
+}
+
+// Request (§4)
+cases! {
+    nothing_to_push: push().raw(b"0000");
+    the_end_of_input_before_anything: push().raw(b"");
+    the_end_of_input_before_the_flush: push().raw(&pkt_line(format!("{0} {0} refs/heads/x\0report-status object-format=sha1", "0".repeat(40)).as_bytes()));
+    a_command_of_one_word: push().line(b"garbage");
+    a_command_without_a_name: push().line(format!("{0} {0}", "0".repeat(40)).as_bytes());
+    a_command_with_a_short_id: push().line(b"0000 0000 refs/heads/x");
+    a_command_with_an_id_that_is_no_hex: push().line(format!("{0} {0} refs/heads/x", "g".repeat(40)).as_bytes());
+    a_command_that_ends_in_a_newline: push().line(format!("{} {} refs/heads/topic\n", push().id("topic"), push().id("0")).as_bytes());
+    a_bad_shallow_line: push().line(b"shallow nothing");
+    a_length_that_is_no_hex: push().raw(b"zzzz");
+    a_length_of_three: push().raw(b"0003");
+    a_delimiter_for_a_command: push().raw(b"0001").own_words();
+    a_length_beyond_the_largest: push().raw(b"ffffabc").own_words();
+    a_line_that_is_cut_off: push().raw(b"0040abc");
+    the_client_reports_an_error: push().raw(&pkt_line(b"ERR out of paper"));
+    another_object_format: push().capabilities("report-status object-format=sha256").update("refs/heads/main", "main", "next");
+    an_object_format_nobody_knows: push().capabilities("report-status object-format=md5").update("refs/heads/main", "main", "next");
+    no_object_format: push().capabilities("report-status").update("refs/heads/main", "main", "next");
+    capabilities_nobody_knows: push().also("unheard-of another=thing").update("refs/heads/main", "main", "next");
+    atomic_that_was_not_offered: push().config("receive.advertiseAtomic", "false").atomic().update("refs/heads/.bad", "0", "next").update("refs/heads/main", "main", "next");
+    no_report_asked_for: push().capabilities("object-format=sha1").update("refs/heads/main", "main", "next");
+    the_older_report: push().capabilities("report-status side-band-64k object-format=sha1").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
+    the_older_report_without_side_band: push().capabilities("report-status object-format=sha1").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
+    the_newer_report_without_side_band: push().capabilities("report-status-v2 object-format=sha1").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
+    side_band_without_a_report: push().capabilities("side-band-64k object-format=sha1").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
+    not_quiet: push().capabilities("report-status-v2 side-band-64k object-format=sha1").update("refs/heads/main", "main", "next");
+    push_options: push().config("receive.advertisePushOptions", "true").options(&["one", "", "with = signs", "ünïcode"]).update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
+    push_options_that_were_not_offered: push().also("push-options").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
+    no_push_options_though_negotiated: push().config("receive.advertisePushOptions", "true").options(&[]).update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
+}
+
+// Taking in objects (§5)
+cases! {
+    few_objects_become_loose: push().update("refs/heads/main", "main", "next2");
+    many_objects_become_a_pack: push().update("refs/heads/main", "main", "many");
+    as_many_as_the_limit_become_a_pack: push().config("receive.unpackLimit", "4").update("refs/heads/main", "main", "next");
+    one_less_than_the_limit_become_loose: push().config("receive.unpackLimit", "6").update("refs/heads/main", "main", "next");
+    the_limit_of_transfer: push().config("transfer.unpackLimit", "1").update("refs/heads/main", "main", "next");
+    the_limit_of_receive_before_that_of_transfer: push().config("transfer.unpackLimit", "1").config("receive.unpackLimit", "10000").update("refs/heads/main", "main", "many");
+    no_reverse_index: push().config("pack.writeReverseIndex", "false").update("refs/heads/main", "main", "many");
+    an_empty_pack_for_objects_that_are_there: push().create("refs/heads/new", "topic");
+    an_empty_pack_though_a_pack_is_kept_of_one_object: push().config("receive.unpackLimit", "1").create("refs/heads/new", "topic");
+    a_thin_pack_unpacked: push().thin().update("refs/heads/main", "main", "next");
+    a_thin_pack_completed: push().config("receive.unpackLimit", "1").thin().update("refs/heads/main", "main", "next");
+    a_thin_pack_refused_when_kept: push().config("receive.unpackLimit", "1").argument("--reject-thin-pack-for-testing").thin().update("refs/heads/main", "main", "next").own_words();
+    a_thin_pack_of_many: push().thin().update("refs/heads/main", "main", "many");
+    objects_that_are_there_already: push().objects(&["main", "main^{tree}", "main:a"]).update("refs/heads/topic", "topic", "main");
+    objects_that_nobody_asked_for: push().objects(&["next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers", "alien:alien"]).update("refs/heads/main", "main", "next");
+    a_pack_in_a_shared_repository: push().config("core.sharedRepository", "group").update("refs/heads/main", "main", "many");
+    loose_objects_in_a_shared_repository: push().config("core.sharedRepository", "0660").update("refs/heads/main", "main", "next");
+    every_blob_is_a_big_file: push().config("core.bigFileThreshold", "1").config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next");
+    another_compression: push().config("core.compression", "9").update("refs/heads/main", "main", "next");
+    an_alternate_has_the_objects: push().shell("echo ../../client.git/objects >server.git/objects/info/alternates").objects(&[]).update("refs/heads/main", "main", "next");
+    an_inherited_alternate_has_the_objects: push().env("GIT_ALTERNATE_OBJECT_DIRECTORIES", "SCENE/client.git/objects").objects(&[]).update("refs/heads/main", "main", "next").recording(&["pre-receive"], "");
+    a_limit_that_the_pack_keeps: push().config("receive.maxInputSize", "1m").update("refs/heads/main", "main", "next");
+    a_limit_that_loose_objects_break: push().config("receive.maxInputSize", "100").update("refs/heads/main", "main", "next");
+    a_limit_that_a_pack_breaks: push().config("receive.maxInputSize", "1536").config("receive.unpackLimit", "1").update("refs/heads/main", "main", "many");
+    resolving_deltas_is_told: push().capabilities("report-status-v2 side-band-64k object-format=sha1").config("receive.unpackLimit", "1").thin().update("refs/heads/main", "main", "many");
+    a_pack_of_nothing_but_two_letters: push().update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(2));
+    no_pack_at_all: push().update("refs/heads/main", "main", "next").damaged(Vec::clear);
+    another_signature: push().update("refs/heads/main", "main", "next").damaged(|pack| pack[0] ^= 1);
+    a_version_of_the_future: push().update("refs/heads/main", "main", "next").damaged(|pack| pack[7] = 9);
+    one_object_less_than_counted: push().update("refs/heads/main", "main", "next").damaged(|pack| pack[11] += 1);
+    one_object_more_than_counted: push().update("refs/heads/main", "main", "next").damaged(|pack| pack[11] -= 1);
+    a_pack_that_ends_in_the_middle: push().update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(pack.len() / 2));
+    a_pack_that_ends_before_its_trailer: push().update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(pack.len() - 20));
+    a_bit_flipped_in_an_entry: push().update("refs/heads/main", "main", "next").damaged(|pack| { let middle = pack.len() / 2; pack[middle] ^= 4; });
+    a_bit_flipped_in_the_trailer: push().update("refs/heads/main", "main", "next").damaged(|pack| { let last = pack.len() - 1; pack[last] ^= 4; });
+    a_large_pack_that_ends_in_the_middle: push().update("refs/heads/main", "main", "many").damaged(|pack| pack.truncate(pack.len() / 2));
+    a_bit_flipped_in_an_entry_of_a_large_pack: push().update("refs/heads/main", "main", "many").damaged(|pack| { let middle = pack.len() / 2; pack[middle] ^= 4; });
+    a_bit_flipped_in_the_trailer_of_a_large_pack: push().update("refs/heads/main", "main", "many").damaged(|pack| { let last = pack.len() - 1; pack[last] ^= 4; });
+    a_bad_pack_and_hooks: push().update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(pack.len() / 2)).recording(&RECEIVE_HOOKS, "");
+    a_bad_pack_without_side_band: push().capabilities("report-status object-format=sha1").update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(pack.len() / 2));
+    a_bad_pack_beside_a_deletion: push().delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(pack.len() / 2));
+    an_entry_of_no_type: push().update("refs/heads/main", "main", "next").pack(PackBuilder::new().entry(5, b"what").finish()).own_words();
+    an_entry_that_is_longer_than_it_says: push().update("refs/heads/main", "main", "next").pack(PackBuilder::new().entry_claiming(BLOB, 3, &[], b"four").finish()).own_words();
+    an_entry_that_is_shorter_than_it_says: push().update("refs/heads/main", "main", "next").pack(PackBuilder::new().entry_claiming(BLOB, 5, &[], b"four").finish()).own_words();
+    a_delta_without_its_base: push().update("refs/heads/main", "main", "next").pack(PackBuilder::new().ref_delta(&[7; 20], &delta(4, 4, b"\x04four")).finish()).own_words();
+    a_delta_without_its_base_in_a_kept_pack: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().ref_delta(&[7; 20], &delta(4, 4, b"\x04four")).finish()).own_words();
+    a_delta_whose_base_is_before_the_pack: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().ofs_delta(4000, &delta(4, 4, b"\x04four")).finish()).own_words();
+    a_delta_that_copies_from_beyond_its_base: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().entry(BLOB, b"four").ofs_delta(16, &delta(4, 8, &[0x91, 2, 8])).finish()).own_words();
+    a_commit_that_is_none: push().objects(&[]).line(format!("{} {} refs/heads/new", "0".repeat(40), object_id("commit", b"tree of nothing\n")).as_bytes()).pack(PackBuilder::new().entry(COMMIT, b"tree of nothing\n").finish()).own_words();
+}
+
+// Checks (§6)
+cases! {
+    a_missing_tree: push().objects(&["next"]).update("refs/heads/main", "main", "next");
+    a_missing_blob: push().objects(&["next", "next^{tree}", "next:dir", "next:numbers"]).update("refs/heads/main", "main", "next");
+    a_missing_parent: push().objects(&["next2", "next2^{tree}", "next2:new", "next2:new/deep", "next2:new/deep/file", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).update("refs/heads/main", "main", "next2");
+    a_missing_tag_target: push().objects(&["v2"]).create("refs/tags/v2", "v2");
+    a_value_that_nobody_sent: push().objects(&[]).update("refs/heads/main", "main", "next");
+    a_missing_blob_in_a_kept_pack: push().config("receive.unpackLimit", "1").objects(&["next", "next^{tree}", "next:dir", "next:numbers"]).update("refs/heads/main", "main", "next");
+    one_ref_of_two_lacks_an_object: push().objects(&["next", "side", "side^{tree}", "side:a"]).create("refs/heads/a", "next").create("refs/heads/b", "side").recording(&RECEIVE_HOOKS, "");
+    a_missing_object_without_side_band: push().capabilities("report-status object-format=sha1").objects(&["next"]).update("refs/heads/main", "main", "next");
+    an_object_that_is_there_without_its_history: push().shell("git -C client.git cat-file commit next2 | git -C server.git hash-object -w -t commit --stdin").objects(&[]).create("refs/heads/new", "next2");
+    an_object_that_is_there_with_its_history: push().server(&["update-ref", "-d", "refs/heads/topic"]).objects(&[]).create("refs/heads/new", "topic");
+    an_object_that_hangs_on_a_hidden_ref_alone: push().server(&["update-ref", "refs/hide/topic", "topic"]).server(&["update-ref", "-d", "refs/heads/topic"]).config("receive.hideRefs", "refs/hide").objects(&[]).create("refs/heads/new", "topic");
+    a_push_into_a_shallow_repository: push().shell("git -C server.git rev-parse main~1 >server.git/shallow").update("refs/heads/main", "main", "next");
+    a_hidden_ref_is_created: push().config("receive.hideRefs", "refs/hide").create("refs/hide/x", "next").create("refs/heads/new", "next");
+    a_hidden_ref_is_deleted: push().config("receive.hideRefs", "refs/heads/topic").delete("refs/heads/topic", "topic");
+    a_hidden_ref_is_set_to_its_value: push().config("receive.hideRefs", "refs/heads/topic").update("refs/heads/topic", "topic", "topic");
+    all_refused_already_and_hooks: push().config("receive.hideRefs", "refs/heads").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
+    funny_names: ["refs/heads/.x", "refs/heads/x.lock", "heads/x", "refs/heads/a..b", "refs/heads/with space", "refs/heads/", "refs/x", "HEAD", "refs/heads/a~1", "refs/heads/a\x7f", "refs/../x", "refs/heads//x", "refs/heads/@{x}"].iter().fold(push(), |push, name| push.create(name, "next"));
+    names_that_are_less_funny: ["refs/heads/ünï", "refs/heads/@", "refs/heads/a-b.c", "refs/what/ever", "refs/heads/HEAD", "refs/heads/refs/heads/x", "refs/heads/-x"].iter().fold(push(), |push, name| push.create(name, "next"));
+    a_ref_of_one_level_is_deleted: push().server(&["update-ref", "refs/stash", "topic"]).delete("refs/stash", "topic");
+    an_alias_alone: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).update("refs/heads/alias", "main", "next").recording(&RECEIVE_HOOKS, "");
+    an_alias_and_its_target_agree: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).update("refs/heads/alias", "main", "next").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
+    an_alias_and_its_target_disagree: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).update("refs/heads/alias", "main", "next").update("refs/heads/main", "main", "next2").recording(&RECEIVE_HOOKS, "");
+    a_symbolic_ref_to_itself: push().shell("echo 'ref: refs/heads/loop' >server.git/refs/heads/loop").create("refs/heads/loop", "next");
+    a_dangling_symbolic_ref_is_followed: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/absent"]).create("refs/heads/alias", "next");
+    denied_deletions: push().config("receive.denyDeletes", "true").delete("refs/heads/topic", "topic").delete("refs/tags/v1", "v1");
+    denied_deletion_of_the_current_branch: push().delete("refs/heads/main", "main");
+    refused_deletion_of_the_current_branch: push().config("receive.denyDeleteCurrent", "refuse").delete("refs/heads/main", "main");
+    deletion_of_the_current_branch_with_a_warning: push().config("receive.denyDeleteCurrent", "warn").delete("refs/heads/main", "main");
+    deletion_of_the_current_branch_ignored: push().config("receive.denyDeleteCurrent", "ignore").delete("refs/heads/main", "main");
+    a_forced_update: push().update("refs/heads/main", "main", "side");
+    a_denied_forced_update: push().config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "side").update("refs/heads/topic", "topic", "main");
+    a_denied_forced_update_to_another_root: push().config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "alien");
+    a_fast_forward_where_others_are_denied: push().config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "many").update("refs/heads/old", "old", "topic");
+    a_tag_moves_where_forced_updates_are_denied: push().config("receive.denyNonFastForwards", "true").update("refs/tags/v1", "v1", "v2");
+    the_current_branch_is_refused: push().work_tree().update("refs/heads/main", "main", "next");
+    the_current_branch_is_refused_by_setting: push().work_tree().config("receive.denyCurrentBranch", "true").update("refs/heads/main", "main", "next");
+    the_current_branch_is_updated_with_a_warning: push().work_tree().config("receive.denyCurrentBranch", "warn").update("refs/heads/main", "main", "next");
+    the_current_branch_is_updated: push().work_tree().config("receive.denyCurrentBranch", "false").update("refs/heads/main", "main", "next");
+    the_work_tree_is_updated: push().work_tree().config("receive.denyCurrentBranch", "updateInstead").update("refs/heads/main", "main", "next");
+    a_changed_work_tree_is_not_updated: push().work_tree().config("receive.denyCurrentBranch", "updateInstead").shell("echo changed >server.git/a").update("refs/heads/main", "main", "next");
+    a_branch_of_a_linked_work_tree: push().server(&["worktree", "add", "-q", "../linked", "topic"]).update("refs/heads/topic", "topic", "next");
+}
+
+/// The id of an object that no repository has.
+fn object_id(kind: &str, content: &[u8]) -> String {
+    let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
+    hasher.update(format!("{kind} {}\0", content.len()).as_bytes());
+    hasher.update(content);
+    hasher.try_finalize().expect("no collision").to_string()
+}
+
+// Writing refs (§7)
+cases! {
+    a_branch_is_created: push().create("refs/heads/new", "next");
+    a_branch_is_updated: push().update("refs/heads/main", "main", "next");
+    a_branch_is_deleted: push().delete("refs/heads/topic", "topic");
+    a_packed_branch_is_updated: push().update("refs/heads/old", "old", "topic");
+    a_packed_branch_is_deleted: push().delete("refs/heads/old", "old");
+    a_tag_is_created: push().create("refs/tags/v2", "v2");
+    a_tag_of_a_tree_and_one_of_a_blob: push().create("refs/tags/tree", "next^{tree}").create("refs/tags/blob", "next:dir/b");
+    created_updated_and_deleted: push().create("refs/heads/new", "side").update("refs/heads/main", "main", "next").delete("refs/heads/topic", "topic").delete("refs/heads/old", "old");
+    created_updated_and_deleted_at_once: push().atomic().create("refs/heads/new", "side").update("refs/heads/main", "main", "next").delete("refs/heads/topic", "topic").delete("refs/heads/old", "old");
+    at_once_with_a_funny_name: push().atomic().update("refs/heads/main", "main", "next").create("refs/heads/.x", "next").create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
+    at_once_with_a_hook_that_declines_one: push().atomic().create("refs/heads/a", "next").create("refs/heads/b", "next").create("refs/heads/c", "next").recording(&RECEIVE_HOOKS, "").hook("update", "test $1 != refs/heads/b");
+    at_once_with_a_stale_value: push().atomic().update("refs/heads/main", "old", "next").create("refs/heads/new", "next").own_words();
+    at_once_with_one_that_exists: push().atomic().create("refs/heads/main", "next").create("refs/heads/new", "next").own_words();
+    at_once_with_a_clash_of_names: push().atomic().create("refs/heads/main/x", "next").create("refs/heads/new", "next").own_words();
+    at_once_with_a_clash_of_names_within: push().atomic().create("refs/heads/a", "next").create("refs/heads/a/b", "next").own_words();
+    at_once_with_a_name_twice: push().atomic().create("refs/heads/a", "next").create("refs/heads/a", "next2").own_words();
+    at_once_a_deletion_makes_no_room: push().atomic().delete("refs/heads/topic", "topic").create("refs/heads/topic/x", "next").own_words();
+    deletion_before_creation_makes_room: push().delete("refs/heads/topic", "topic").create("refs/heads/topic/x", "next");
+    deletion_of_a_packed_ref_makes_room: push().delete("refs/heads/old", "old").create("refs/heads/old/x", "next");
+    the_last_ref_of_a_directory_makes_room: push().server(&["update-ref", "refs/heads/d/e/f", "topic"]).delete("refs/heads/d/e/f", "topic").create("refs/heads/d", "next");
+    an_update_to_the_same_value: push().update("refs/heads/main", "main", "main").recording(&RECEIVE_HOOKS, "");
+    many_refs_are_created: many_refs(push());
+    many_refs_are_created_at_once: many_refs(push().atomic());
+    a_missing_ref_is_deleted: push().delete("refs/heads/absent", "0").recording(&RECEIVE_HOOKS, "");
+    a_missing_ref_is_deleted_among_others: push().delete("refs/heads/absent", "0").delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
+    a_ref_is_deleted_whatever_its_value: push().delete("refs/heads/topic", "0").recording(&RECEIVE_HOOKS, "");
+    a_ref_whose_object_is_missing_is_deleted: push().shell("echo 1234567890123456789012345678901234567890 >server.git/refs/heads/broken").delete("refs/heads/broken", "1234567890123456789012345678901234567890").recording(&RECEIVE_HOOKS, "");
+    a_reflog_that_is_there_goes_on: push().server(&["-c", "core.logAllRefUpdates=true", "update-ref", "-m", "before", "refs/heads/logged", "main"]).update("refs/heads/logged", "main", "next").create("refs/heads/new", "next");
+    reflogs_of_the_usual_refs: push().config("core.logAllRefUpdates", "true").update("refs/heads/main", "main", "next").create("refs/notes/x", "next").create("refs/tags/x", "next").create("refs/remotes/a/b", "next").create("refs/other/x", "next");
+    reflogs_of_all_refs: push().config("core.logAllRefUpdates", "always").update("refs/heads/main", "main", "next").create("refs/other/x", "next");
+    the_reflog_of_a_deleted_ref_goes: push().config("core.logAllRefUpdates", "true").server(&["update-ref", "-m", "before", "refs/heads/d/logged", "main"]).delete("refs/heads/d/logged", "main");
+    the_reflog_of_head_in_a_work_tree: push().work_tree().config("receive.denyCurrentBranch", "ignore").update("refs/heads/main", "main", "next");
+    a_reflog_in_the_name_of_nobody: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_NAME", "Some <body>").env("GIT_COMMITTER_EMAIL", "").update("refs/heads/main", "main", "next");
+    a_date_that_is_none: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "the day after").update("refs/heads/main", "main", "next");
+    a_push_into_a_namespace: push().env("GIT_NAMESPACE", "a").create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
+    a_deletion_in_a_namespace: push().server(&["update-ref", "refs/namespaces/a/refs/heads/in", "topic"]).env("GIT_NAMESPACE", "a").delete("refs/heads/in", "topic").recording(&RECEIVE_HOOKS, "");
+    a_push_of_sha256: push_to("sha256", "files").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
+    a_thin_pack_of_sha256: push_to("sha256", "files").config("receive.unpackLimit", "1").thin().update("refs/heads/main", "main", "many");
+    sha256_without_saying_so: push_to("sha256", "files").capabilities("report-status").update("refs/heads/main", "main", "next");
+    a_push_into_a_reftable: push_to("sha1", "reftable").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").delete("refs/heads/topic", "topic");
+    a_push_into_a_reftable_at_once: push_to("sha1", "reftable").atomic().update("refs/heads/main", "main", "next").create("refs/heads/.x", "side");
+}
+
+/// 150 creations, which is more than fit into one small write.
+fn many_refs(push: Push) -> Push {
+    let id = push.id("side");
+    (0..150).fold(push, |push, number| push.create(&format!("refs/heads/many/{number}"), &id))
+}
+
+// Hooks and what comes after (§8, §9)
+cases! {
+    what_hooks_see: push().update("refs/heads/main", "main", "next").create("refs/tags/v2", "v2").delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
+    what_hooks_say_without_side_band: push().capabilities("report-status object-format=sha1").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
+    what_hooks_see_of_deletions: push().delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
+    what_hooks_see_of_a_work_tree: push().work_tree().create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
+    what_hooks_see_of_a_refused_ref: push().create("refs/heads/.x", "next").create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
+    pre_receive_declines: push().update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "").hook("pre-receive", "echo no; exit 1");
+    pre_receive_reads_the_new_objects: push().update("refs/heads/main", "main", "next").hook("pre-receive", "while read old new ref; do git log --format=%s $old..$new; git count-objects; done");
+    update_declines_one: push().create("refs/heads/a", "next").create("refs/heads/b", "next").recording(&RECEIVE_HOOKS, "").hook("update", "echo asked for $1; test $1 != refs/heads/a");
+    update_declines_all: push().create("refs/heads/a", "next").create("refs/heads/b", "next").recording(&RECEIVE_HOOKS, "").hook("update", "exit 3");
+    post_hooks_that_fail: push().update("refs/heads/main", "main", "next").hook("post-receive", "cat; exit 1").hook("post-update", "echo $*; exit 1");
+    a_hook_that_is_killed: push().update("refs/heads/main", "main", "next").hook("pre-receive", "kill -9 $$");
+    an_update_hook_that_is_killed: push().update("refs/heads/main", "main", "next").hook("update", "kill -15 $$");
+    a_hook_that_cannot_be_run: push().update("refs/heads/main", "main", "next").shell("mkdir server.git/hooks; echo '#!/nowhere' >server.git/hooks/pre-receive; chmod +x server.git/hooks/pre-receive").own_words();
+    a_hook_that_is_not_executable: push().update("refs/heads/main", "main", "next").hook("pre-receive", "exit 1").hook("update", "exit 1").shell("chmod -x server.git/hooks/*");
+    a_hook_that_is_not_executable_without_advice: push().config("advice.ignoredHook", "false").update("refs/heads/main", "main", "next").hook("pre-receive", "exit 1").shell("chmod -x server.git/hooks/*");
+    a_hook_without_an_interpreter: push().update("refs/heads/main", "main", "next").shell("mkdir server.git/hooks; echo 'echo run by the shell; exit 1' >server.git/hooks/pre-receive; chmod +x server.git/hooks/pre-receive");
+    a_hook_that_reads_nothing: many_refs(push()).hook("pre-receive", "exit 0").hook("post-receive", "exit 0");
+    a_hook_that_says_much: push().update("refs/heads/main", "main", "next").hook("pre-receive", "cat >/dev/null; i=0; while test $i -lt 3000; do echo line $i of a long story that a hook tells; i=$((i+1)); done");
+    a_hook_that_speaks_without_a_newline: push().update("refs/heads/main", "main", "next").hook("pre-receive", "printf 'no newline'").hook("post-receive", "printf '\\001\\377 bytes'");
+    hooks_kept_elsewhere: push().config("core.hooksPath", "../hooks").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "").shell("mv server.git/hooks hooks");
+    hooks_and_an_exec_path: push().update("refs/heads/main", "main", "next").recording(&["pre-receive", "post-update"], "").env("GIT_EXEC_PATH", "/usr/local/libexec/git-core");
+    server_info_is_updated: push().config("receive.updateServerInfo", "true").update("refs/heads/main", "main", "many").create("refs/tags/v2", "v2");
+    server_info_is_updated_after_a_refusal: push().config("receive.updateServerInfo", "true").create("refs/heads/.x", "next");
+    maintenance_runs_in_the_foreground: push().config("receive.autogc", "true").config("gc.auto", "1").config("maintenance.autoDetach", "false").recording(&["pre-auto-gc"], "echo shall it be; exit 1").update("refs/heads/main", "main", "many");
+    maintenance_is_switched_off: push().config("receive.autogc", "false").config("gc.auto", "1").config("maintenance.autoDetach", "false").recording(&["pre-auto-gc"], "echo shall it be; exit 1").update("refs/heads/main", "main", "many");
+}

@@ -1,0 +1,51 @@
+//! Runs a receive-pack over a request.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Child, Output, Stdio},
+};
+
+use super::{gits, observe::Outcome, ours, push::Push, scene::Scene};
+
+/// The program, waiting for its input.
+pub fn start(program: &Path, push: &Push) -> Child {
+    let mut command = push.scene.command(".", program);
+    command.envs(push.environment.iter().map(|(name, value)| (name, value))).args(&push.arguments).arg(push.directory);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the program starts")
+}
+
+/// The whole request at once, then the end of input.
+pub fn run(program: &Path, push: &Push) -> Output {
+    let request = push.bytes();
+    let mut child = start(program, push);
+    let mut stdin = child.stdin.take().expect("piped");
+    std::thread::scope(|scope| {
+        // One that stops reading early is fine.
+        scope.spawn(move || stdin.write_all(&request).ok());
+        child.wait_with_output().expect("the program ends")
+    })
+}
+
+/// Our program's answer.
+pub fn pushed(push: &Push) -> Outcome {
+    Outcome::of(push, &run(ours(), push))
+}
+
+/// Both programs' answers, git's first, to the same bytes on copies of the same repositories at the same path.
+pub fn pushed_to_both(push: &Push) -> (Outcome, Outcome) {
+    push.scene.save();
+    let theirs = Outcome::of(push, &run(&gits(), push));
+    push.scene.restore();
+    let mine = Outcome::of(push, &run(ours(), push));
+    (theirs, mine)
+}
+
+/// `git push` from `client.git` through our program; true if it succeeded, and what it said.
+pub fn git_push(scene: &Scene, arguments: &[&str]) -> (bool, String) {
+    let receive_pack = format!("--receive-pack={}", ours().display());
+    let arguments: Vec<&str> = ["push", &receive_pack].into_iter().chain(arguments.iter().copied()).collect();
+    let output = scene.try_git("client.git", &arguments);
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
