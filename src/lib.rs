@@ -6,6 +6,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod interrupt;
+pub mod maintenance;
 pub mod objects;
 pub mod refs;
 pub mod repository;
