@@ -40,6 +40,10 @@ pub struct Config {
     pub max_input_size: Option<u64>,
     /// `receive.hideRefs` and `transfer.hideRefs` in the order of configuration, as written.
     pub hide_refs: Vec<BString>,
+    /// `core.alternateRefsCommand`, a shell's command line
+    pub alternate_refs_command: Option<BString>,
+    /// `core.alternateRefsPrefixes`, its words; none means all refs.
+    pub alternate_refs_prefixes: Vec<BString>,
     /// `receive.denyCurrentBranch`
     pub deny_current_branch: Deny,
     /// `receive.denyDeleteCurrent`

@@ -73,10 +73,9 @@ impl Clone for Database {
 
 impl Database {
     /// The repository's objects and those of its alternates, inherited ones included. Alternates that are not there
-    /// are named on stderr, and are no error.
+    /// are no error; the advertisement names them.
     pub fn open(repository: &Repository) -> Result<Self> {
-        let mut complain = |message: String| eprintln!("error: {message}");
-        let alternates = alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, &mut complain);
+        let alternates = alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, &mut |_| {});
         let dirs = iter::once(repository.objects_dir.clone()).chain(alternates);
         let stores = dirs.map(|dir| Arc::new(Store::new(dir, repository.hash))).collect();
         Ok(Database { stores, quarantined: false, scratch: RefCell::default() })
@@ -230,6 +229,7 @@ impl Store {
 }
 
 /// Which objects a [`Database`] has, as of the first question: it reads each directory once and never looks again.
+#[derive(Clone)]
 pub struct Known(Vec<Arc<Store>>);
 
 impl Known {

@@ -4,7 +4,7 @@
 
 use std::{fs, path::PathBuf};
 
-use bstr::{BString, ByteSlice};
+use bstr::ByteSlice;
 use gix::{
     ObjectId,
     hashtable::HashSet,
@@ -13,7 +13,12 @@ use gix::{
 use gix_pack::index;
 
 use super::trees;
-use crate::{config::Config, objects::database::Database, objects::history::History, repository::Repository};
+use crate::{
+    config::{Config, Settings},
+    objects::database::Database,
+    objects::history::History,
+    repository::Repository,
+};
 
 /// The promisor's packs.
 pub struct Promised {
@@ -75,17 +80,10 @@ fn indices(dir: PathBuf) -> impl Iterator<Item = PathBuf> {
 }
 
 /// True if some `remote.<name>.promisor` is true, or another setting says that one is to be asked for what is missing.
-fn is_partial_clone(config: &gix::config::File) -> bool {
-    let names: Vec<_> = config
-        .sections_by_name("remote")
-        .into_iter()
-        .flatten()
-        .filter_map(|section| section.header().subsection_name().map(ToOwned::to_owned))
-        .collect();
-    let promises = |name: &BString| {
-        let name = Some(name.as_bstr());
-        matches!(config.boolean_by("remote", name, "promisor"), Ok(Some(true)))
-            || config.string_by("remote", name, "partialclonefilter").is_some()
-    };
-    names.iter().any(promises) || config.string("extensions.partialclone").is_some()
+fn is_partial_clone(config: &Settings) -> bool {
+    config.within("remote").any(|(_, key, setting)| match key.as_bytes() {
+        b"promisor" => setting.boolean().unwrap_or(false),
+        b"partialclonefilter" => true,
+        _ => false,
+    }) || config.string("extensions.partialclone").is_some()
 }
