@@ -5,8 +5,9 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -14,12 +15,28 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 #[derive(Debug, Default)]
 struct Registry {
     next: u64,
-    doomed: BTreeMap<u64, PathBuf>,
+    doomed: BTreeMap<u64, Doom>,
+    /// How many [`HeldOff`] there are.
+    held_off: usize,
+}
+
+#[derive(Debug)]
+enum Doom {
+    /// A file, or a directory with all that it holds.
+    Tree(PathBuf),
+    /// A directory that goes if nobody put anything into it.
+    EmptyDirectory(PathBuf),
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    registry: Mutex<Registry>,
+    released: Condvar,
 }
 
 /// The paths that go when a signal ends the process. Cloning gives another handle to the same registry.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupts(Arc<Mutex<Registry>>);
+pub struct Interrupts(Arc<Shared>);
 
 /// A path that is registered for as long as this value lives.
 #[derive(Debug)]
@@ -31,16 +48,19 @@ pub struct Doomed {
 
 impl Interrupts {
     /// Start to listen for signals.
-    pub fn listen() -> std::io::Result<Self> {
+    pub fn listen() -> io::Result<Self> {
         let this = Interrupts::default();
         let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
         let registry = this.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             if let Some(signal) = signals.forever().next() {
-                // Held to the end: nobody registers or commits any more.
-                let locked = registry.lock();
-                for path in locked.doomed.values() {
-                    remove(path);
+                let mut locked = registry.lock();
+                while locked.held_off > 0 {
+                    locked = registry.0.released.wait(locked).unwrap_or_else(PoisonError::into_inner);
+                }
+                // Held to the end: nobody registers or commits any more. The newest first, since it may lie in an older one.
+                for doom in locked.doomed.values().rev() {
+                    doom.carry_out();
                 }
                 // Does not come back for these signals.
                 signal_hook::low_level::emulate_default_handler(signal).ok();
@@ -51,27 +71,63 @@ impl Interrupts {
 
     /// Remove the file, or directory with all it holds, at `path` if a signal arrives while the returned value lives.
     pub fn doom(&self, path: PathBuf) -> Doomed {
+        self.register(&mut self.lock(), Doom::Tree(path))
+    }
+
+    /// Make the file at `path` and register it in one step that no signal falls into: a file of that name that somebody
+    /// else made is never removed.
+    pub fn create<T>(&self, path: &Path, make: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<(T, Doomed)> {
         let mut registry = self.lock();
-        let key = registry.next;
-        registry.next += 1;
-        registry.doomed.insert(key, path);
-        Doomed { registry: self.clone(), key }
+        let made = make(path)?;
+        Ok((made, self.register(&mut registry, Doom::Tree(path.to_owned()))))
+    }
+
+    /// The same for a directory that is to go only if nobody put anything into it.
+    pub fn create_directory(&self, path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<Doomed> {
+        let mut registry = self.lock();
+        make(path)?;
+        Ok(self.register(&mut registry, Doom::EmptyDirectory(path.to_owned())))
     }
 
     /// Hold off the end of the process until the returned guard is dropped, for a step that must not be cut in half.
-    pub fn hold_off(&self) -> HeldOff<'_> {
-        HeldOff { _registry: self.lock() }
+    pub fn hold_off(&self) -> HeldOff {
+        self.lock().held_off += 1;
+        HeldOff(self.clone())
+    }
+
+    fn register(&self, registry: &mut Registry, doom: Doom) -> Doomed {
+        let key = registry.next;
+        registry.next += 1;
+        registry.doomed.insert(key, doom);
+        Doomed { registry: self.clone(), key }
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// While this lives a signal waits. Registering a path meanwhile would wait as well: do not.
+/// While this lives a signal waits.
 #[must_use]
-pub struct HeldOff<'a> {
-    _registry: MutexGuard<'a, Registry>,
+pub struct HeldOff(Interrupts);
+
+impl Drop for HeldOff {
+    fn drop(&mut self) {
+        self.0.lock().held_off -= 1;
+        self.0.0.released.notify_all();
+    }
+}
+
+impl Doomed {
+    /// Do what ends the path's life under this name, a rename or a removal, in one step with taking it off the register:
+    /// the next file of that name is somebody else's.
+    pub fn settle<T>(self, act: impl FnOnce() -> T) -> T {
+        let mut registry = self.registry.lock();
+        let done = act();
+        registry.doomed.remove(&self.key);
+        drop(registry);
+        done
+    }
 }
 
 impl Drop for Doomed {
@@ -80,7 +136,16 @@ impl Drop for Doomed {
     }
 }
 
-fn remove(path: &std::path::Path) {
+impl Doom {
+    fn carry_out(&self) {
+        match self {
+            Doom::Tree(path) => remove(path),
+            Doom::EmptyDirectory(path) => drop(std::fs::remove_dir(path)),
+        }
+    }
+}
+
+fn remove(path: &Path) {
     // The main thread may still be writing into the directory, so that one pass can meet a new file.
     for _ in 0..100 {
         let gone = match std::fs::symlink_metadata(path) {

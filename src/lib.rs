@@ -2,10 +2,15 @@
 //!
 //! The binary is [`cli`] and [`serve`]; everything else is called from there or below. ARCHITECTURE.md has the map.
 
+pub mod balanced;
+pub mod cli;
 pub mod command;
 pub mod config;
+pub mod hooks;
 pub mod interrupt;
+pub mod maintenance;
 pub mod objects;
 pub mod refs;
 pub mod repository;
+pub mod shared_mode;
 pub mod wire;

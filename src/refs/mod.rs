@@ -1,1 +1,18 @@
 //! Reading refs, deciding about them, and changing them.
+
+pub mod advice;
+pub mod aliases;
+pub mod alternates;
+pub mod checkout;
+pub mod identity;
+pub mod lock;
+pub mod loose;
+pub mod name;
+pub mod packed;
+pub mod paths;
+pub mod policy;
+pub mod reflog;
+pub mod snapshot;
+pub mod symbolic;
+pub mod visibility;
+pub mod worktrees;

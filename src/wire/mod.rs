@@ -1,3 +1,8 @@
 //! What goes over the wire, and nothing of what is decided about it.
 
+pub mod advertise;
+pub mod packet;
+pub mod push_cert;
+pub mod report;
+pub mod request;
 pub mod sideband;

@@ -3,7 +3,8 @@
 use std::{
     fmt::Display,
     io::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// The largest payload of one side-band packet: 65520 less four bytes of length and one of channel.
@@ -14,19 +15,50 @@ const MAX_PAYLOAD: usize = 65515;
 /// Cloning gives another handle to the same channel; every write is one whole packet, whichever thread makes it.
 #[derive(Clone)]
 pub struct Sideband {
-    out: Arc<Mutex<Box<dyn Write + Send>>>,
+    shared: Arc<Shared>,
     multiplexed: bool,
+}
+
+struct Shared {
+    line: Mutex<Line>,
+    /// Signalled when the conversation ends.
+    ended: Condvar,
+}
+
+/// The client's end of the wire.
+struct Line {
+    out: Box<dyn Write + Send>,
+    last_write: Instant,
+    has_keepalive: bool,
+    is_over: bool,
 }
 
 impl Sideband {
     /// A channel over `out`, which is the client's end (stdout); `multiplexed` if the client took side-band-64k.
     pub fn new(out: Box<dyn Write + Send>, multiplexed: bool) -> Self {
-        Sideband { out: Arc::new(Mutex::new(out)), multiplexed }
+        let line = Line { out, last_write: Instant::now(), has_keepalive: false, is_over: false };
+        Sideband { shared: Arc::new(Shared { line: Mutex::new(line), ended: Condvar::new() }), multiplexed }
     }
 
     /// True if the client took side-band-64k.
     pub fn is_multiplexed(&self) -> bool {
         self.multiplexed
+    }
+
+    /// From now to [`finish`](Self::finish), send an empty packet on channel 1 whenever nothing was written for `interval`
+    /// (`receive.keepAlive`), so that nothing between here and the client takes the connection for dead.
+    ///
+    /// Without side-band there is nothing that could be sent, and no thread is started; nor is a second one.
+    pub fn keep_alive(&self, interval: Duration) -> io::Result<()> {
+        let mut line = self.lock();
+        if !self.multiplexed || line.has_keepalive {
+            return Ok(());
+        }
+        line.has_keepalive = true;
+        line.last_write = Instant::now();
+        let shared = self.shared.clone();
+        std::thread::Builder::new().name("keepalive".into()).spawn(move || shared.keep_alive(interval))?;
+        Ok(())
     }
 
     /// Tell the person who pushes, byte for byte. Failures are ignored: a client that went away changes nothing.
@@ -53,18 +85,59 @@ impl Sideband {
         if self.multiplexed {
             return self.packets(1, bytes);
         }
-        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        out.write_all(bytes)?;
-        out.flush()
+        let mut line = self.lock();
+        line.out.write_all(bytes)?;
+        line.out.flush()
+    }
+
+    /// End the conversation: no keepalive comes after this, and the flush that ends a multiplexed stream is sent.
+    pub fn finish(&self) -> io::Result<()> {
+        let mut line = self.lock();
+        line.is_over = true;
+        self.shared.ended.notify_all();
+        if self.multiplexed {
+            line.out.write_all(b"0000")?;
+        }
+        line.out.flush()
     }
 
     fn packets(&self, channel: u8, bytes: &[u8]) -> io::Result<()> {
-        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = self.lock();
         for chunk in bytes.chunks(MAX_PAYLOAD) {
-            write!(out, "{:04x}", chunk.len() + 5)?;
-            out.write_all(&[channel])?;
-            out.write_all(chunk)?;
+            line.packet(channel, chunk)?;
         }
-        out.flush()
+        line.out.flush()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.shared.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn keep_alive(&self, interval: Duration) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        while !line.is_over {
+            let silence = line.last_write.elapsed();
+            if silence < interval {
+                let waited = self.ended.wait_timeout(line, interval - silence);
+                line = waited.unwrap_or_else(PoisonError::into_inner).0;
+            } else if line.packet(1, b"").and_then(|()| line.out.flush()).is_err() {
+                // The client is gone, and the push goes on.
+                return;
+            }
+        }
+    }
+}
+
+impl Line {
+    fn packet(&mut self, channel: u8, payload: &[u8]) -> io::Result<()> {
+        self.last_write = Instant::now();
+        // In one write, which out of a terminal's or a pipe's view makes it one piece.
+        let mut packet = Vec::with_capacity(payload.len() + 5);
+        write!(packet, "{:04x}", payload.len() + 5)?;
+        packet.push(channel);
+        packet.extend_from_slice(payload);
+        self.out.write_all(&packet)
     }
 }

@@ -1,14 +1,29 @@
 //! The settings of `receive.*`, `transfer.*`, `core.*` and the rest that a push heeds, read once.
+//!
+//! All of them are judged here, before anything is advertised: a bad value ends the program while nothing has changed,
+//! also where git would come across it later.
 
-use std::time::Duration;
+mod bystanders;
+mod environment;
+pub mod home;
+mod include;
+mod read;
+pub mod setting;
+mod settings;
+pub mod sources;
+pub mod syntax;
+
+use std::{path::PathBuf, time::Duration};
 
 use bstr::BString;
+
+pub use settings::Settings;
 
 /// Every setting that a push heeds. See git-config for their meaning; the docs here name the setting.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// All configuration, for settings whose names are not known beforehand: `hook.<name>.*`, `remote.<name>.promisor`.
-    pub values: gix::config::File,
+    /// All configuration, for settings whose names are not known beforehand (`hook.<name>.*`, `remote.<name>.promisor`).
+    pub values: Settings,
     /// `receive.advertiseAtomic` (true)
     pub advertise_atomic: bool,
     /// `receive.advertisePushOptions` (false)
@@ -25,6 +40,10 @@ pub struct Config {
     pub max_input_size: Option<u64>,
     /// `receive.hideRefs` and `transfer.hideRefs` in the order of configuration, as written.
     pub hide_refs: Vec<BString>,
+    /// `core.alternateRefsCommand`, a shell's command line
+    pub alternate_refs_command: Option<BString>,
+    /// `core.alternateRefsPrefixes`, its words; none means all refs.
+    pub alternate_refs_prefixes: Vec<BString>,
     /// `receive.denyCurrentBranch`
     pub deny_current_branch: Deny,
     /// `receive.denyDeleteCurrent`
@@ -57,6 +76,14 @@ pub struct Config {
     pub write_reverse_index: bool,
     /// `core.bigFileThreshold` in bytes (512 MiB)
     pub big_file_threshold: u64,
+    /// `core.ignoreCase` (false)
+    pub ignore_case: bool,
+    /// `core.hooksPath`, `~` expanded; a relative one starts at the git directory.
+    pub hooks_path: Option<PathBuf>,
+    /// `maintenance.auto`, else whether `gc.auto` is more than 0 (true): `git maintenance run --auto` is of use.
+    pub auto_maintenance: bool,
+    /// `maintenance.autoDetach`, else `gc.autoDetach`, else `GIT_TEST_MAINT_AUTO_DETACH` (true)
+    pub detach_maintenance: bool,
     /// `core.sharedRepository` as the permission bits that it asks for.
     pub shared_repository: SharedRepository,
     /// `core.fsync` and `core.fsyncMethod`.
@@ -100,7 +127,8 @@ pub enum SharedRepository {
     Exact(u32),
 }
 
-/// What is synced to disk in an ordinary push (`core.fsync`); balanced mode syncs everything whatever this says.
+/// What is synced to disk in an ordinary push (`core.fsync`), nothing where `GIT_TEST_FSYNC` is false; balanced mode syncs
+/// everything whatever this says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fsync {
     /// `loose-object`
@@ -111,4 +139,6 @@ pub struct Fsync {
     pub pack_metadata: bool,
     /// `reference`
     pub references: bool,
+    /// `core.fsyncMethod` is `writeout-only`: the disk's own cache need not be flushed.
+    pub writeout_only: bool,
 }

@@ -1,0 +1,3 @@
+//! What lets a push of several refs commit at one instant, and what a dead one left be told and settled.
+
+pub mod journal;

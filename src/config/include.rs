@@ -1,0 +1,112 @@
+//! The conditions of `includeIf` (git-config, "Conditional includes").
+
+use std::{os::unix::ffi::OsStrExt, path::Path};
+
+use anyhow::{Context, Result};
+use bstr::{BStr, BString, ByteSlice};
+use gix::glob::wildmatch::Mode;
+
+use super::{
+    home,
+    setting::Origin,
+    sources::{Reading, remote_urls, unusable},
+};
+
+/// How many includes may lead to a file.
+pub(super) const MAX_DEPTH: usize = 10;
+
+/// What must hold for a file to be included.
+pub(super) enum Condition<'a> {
+    /// `gitdir:` or `gitdir/i:` a pattern for the git directory.
+    GitDir(&'a BStr, Mode),
+    /// `onbranch:` a pattern for the name of the branch that HEAD names.
+    OnBranch(&'a BStr),
+    /// `hasconfig:remote.*.url:` a pattern for some remote's URL.
+    RemoteUrl(&'a BStr),
+    /// What nobody knows does not hold.
+    Unknown,
+}
+
+impl<'a> Condition<'a> {
+    pub(super) fn parse(text: &'a BStr) -> Self {
+        let after = |prefix: &str| text.strip_prefix(prefix.as_bytes()).map(ByteSlice::as_bstr);
+        if let Some(pattern) = after("gitdir:") {
+            Condition::GitDir(pattern, Mode::empty())
+        } else if let Some(pattern) = after("gitdir/i:") {
+            Condition::GitDir(pattern, Mode::IGNORE_CASE)
+        } else if let Some(pattern) = after("onbranch:") {
+            Condition::OnBranch(pattern)
+        } else if let Some(pattern) = after("hasconfig:remote.*.url:") {
+            Condition::RemoteUrl(pattern)
+        } else {
+            Condition::Unknown
+        }
+    }
+}
+
+impl Reading<'_> {
+    /// Whether `condition`, met at `origin`, holds.
+    pub(super) fn holds(&mut self, condition: &Condition<'_>, origin: &Origin) -> Result<bool> {
+        match (condition, self.place) {
+            (Condition::GitDir(pattern, case), Some(place)) => is_git_dir(pattern, *case, place.git_dir, origin),
+            (Condition::OnBranch(pattern), Some(place)) => {
+                let glob = with_all_below((*pattern).to_owned());
+                Ok(branch(place.git_dir).is_some_and(|branch| matches(&glob, &branch, Mode::empty())))
+            }
+            (Condition::RemoteUrl(pattern), _) => self.has_remote_url(pattern),
+            _ => Ok(false),
+        }
+    }
+
+    fn has_remote_url(&mut self, pattern: &BStr) -> Result<bool> {
+        if self.gathers_urls {
+            return Ok(true);
+        }
+        if self.remote_urls.is_none() {
+            // The URL may stand in a source yet to come.
+            self.remote_urls = Some(remote_urls(self.place)?);
+        }
+        let urls = self.remote_urls.iter().flatten();
+        Ok(urls.into_iter().any(|url| matches(pattern, url, Mode::empty())))
+    }
+}
+
+fn is_git_dir(pattern: &BStr, case: Mode, git_dir: &Path, origin: &Origin) -> Result<bool> {
+    let mut glob = home::expand(pattern).map_or_else(|| pattern.to_owned(), |path| path.as_os_str().as_bytes().into());
+    if let Some(below) = glob.strip_prefix(b"./") {
+        let Origin::File { path, .. } = origin else {
+            return Err(unusable("relative config include conditionals must come from files".into(), origin));
+        };
+        let file = path.canonicalize().with_context(|| format!("cannot resolve '{}'", path.display()))?;
+        let mut absolute = BString::from(file.parent().unwrap_or(&file).as_os_str().as_bytes());
+        absolute.push(b'/');
+        absolute.extend_from_slice(below);
+        glob = absolute;
+    } else if !glob.starts_with(b"/") {
+        glob.splice(0..0, *b"**/");
+    }
+    // git_dir is where links lead already.
+    Ok(matches(&with_all_below(glob), git_dir.as_os_str().as_bytes(), case))
+}
+
+/// `pattern` with what a slash at its end means spelt out.
+fn with_all_below(mut pattern: BString) -> BString {
+    if pattern.ends_with(b"/") {
+        pattern.extend_from_slice(b"**");
+    }
+    pattern
+}
+
+fn matches(glob: &[u8], text: &[u8], case: Mode) -> bool {
+    gix::glob::wildmatch(glob.as_bstr(), text.as_bstr(), Mode::NO_MATCH_SLASH_LITERAL | case)
+}
+
+/// The branch that HEAD names, without `refs/heads/`, born or not.
+fn branch(git_dir: &Path) -> Option<BString> {
+    let head = git_dir.join("HEAD");
+    let target = match std::fs::read_link(&head) {
+        Ok(target) => BString::from(target.into_os_string().as_bytes()),
+        Err(_) => BString::from(std::fs::read(&head).ok()?.strip_prefix(b"ref:")?.trim()),
+    };
+    target.strip_prefix(b"refs/heads/").map(BString::from)
+}

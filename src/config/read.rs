@@ -1,0 +1,300 @@
+//! From configured texts to the types of [`Config`]: defaults, units, words, and what is fatal about each.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use bstr::{BString, ByteSlice};
+
+use super::{
+    Config, Deny, Fsync, LogRefs, Settings, SharedRepository, bystanders,
+    setting::{Setting, boolean},
+};
+
+impl Config {
+    /// Judge `values`, in their order, so that the first bad one is the one named. `is_bare` decides what no setting of
+    /// `core.logAllRefUpdates` means.
+    pub fn new(values: Settings, is_bare: bool) -> Result<Self> {
+        let mut config = defaults(is_bare);
+        let mut heard = Heard::default();
+        for setting in values.iter() {
+            if !receive(&mut config, &mut heard, setting)? && !core(&mut config, &mut heard, setting)? {
+                bystanders::check(setting)?;
+            }
+        }
+        heard.settle(&mut config);
+        config.values = values;
+        Ok(config)
+    }
+}
+
+fn defaults(is_bare: bool) -> Config {
+    Config {
+        values: Settings::default(),
+        advertise_atomic: true,
+        advertise_push_options: false,
+        advertise_session_id: false,
+        offset_deltas: true,
+        keep_alive: Some(Duration::from_secs(5)),
+        unpack_limit: 100,
+        max_input_size: None,
+        hide_refs: Vec::new(),
+        deny_current_branch: Deny::Unset,
+        deny_delete_current: Deny::Unset,
+        deny_deletes: false,
+        deny_non_fast_forwards: false,
+        auto_gc: true,
+        update_server_info: false,
+        balanced_atomic: false,
+        balanced_timeout: Some(Duration::from_secs(60)),
+        ref_lock_timeout: Some(Duration::from_millis(100)),
+        packed_refs_timeout: Some(Duration::from_secs(1)),
+        log_all_ref_updates: if is_bare { LogRefs::Existing } else { LogRefs::Usual },
+        loose_compression: 1,
+        pack_compression: 6,
+        pack_threads: 0,
+        write_reverse_index: true,
+        big_file_threshold: 512 << 20,
+        ignore_case: false,
+        hooks_path: None,
+        alternate_refs_command: None,
+        alternate_refs_prefixes: Vec::new(),
+        auto_maintenance: true,
+        detach_maintenance: true,
+        shared_repository: SharedRepository::Umask,
+        fsync: Fsync {
+            loose_objects: false,
+            packs: true,
+            pack_metadata: true,
+            references: false,
+            writeout_only: false,
+        },
+    }
+}
+
+/// Settings that decide together, whatever order they come in.
+#[derive(Default)]
+struct Heard {
+    receive_unpack_limit: Option<u64>,
+    transfer_unpack_limit: Option<u64>,
+    compression: Option<i32>,
+    loose_compression: Option<i32>,
+    pack_compression: Option<i32>,
+    fsync: bool,
+    fsync_object_files: Option<bool>,
+    maintenance_auto: Option<bool>,
+    gc_auto: Option<i32>,
+    maintenance_detach: Option<bool>,
+    gc_detach: Option<bool>,
+}
+
+impl Heard {
+    fn settle(self, config: &mut Config) {
+        let unpack_limit = self.receive_unpack_limit.or(self.transfer_unpack_limit);
+        config.unpack_limit = unpack_limit.unwrap_or(config.unpack_limit);
+        config.loose_compression = self.loose_compression.or(self.compression).unwrap_or(config.loose_compression);
+        config.pack_compression = self.pack_compression.or(self.compression).unwrap_or(config.pack_compression);
+        if let (Some(loose_objects), false) = (self.fsync_object_files, self.fsync) {
+            config.fsync.loose_objects = loose_objects;
+        }
+        if environment("GIT_TEST_FSYNC") == Some(false) {
+            let none =
+                Fsync { loose_objects: false, packs: false, pack_metadata: false, references: false, ..config.fsync };
+            config.fsync = none;
+        }
+        config.auto_maintenance = self.maintenance_auto.unwrap_or(self.gc_auto.is_none_or(|limit| limit > 0));
+        let detach = self.maintenance_detach.or(self.gc_detach);
+        config.detach_maintenance = detach.or_else(|| environment("GIT_TEST_MAINT_AUTO_DETACH")).unwrap_or(true);
+    }
+}
+
+fn environment(name: &str) -> Option<bool> {
+    boolean(std::env::var_os(name)?.as_encoded_bytes().as_bstr())
+}
+
+/// Settings of pushes and of what comes after them. False if `setting` is none of these.
+fn receive(config: &mut Config, heard: &mut Heard, setting: &Setting) -> Result<bool> {
+    let limit = |setting: &Setting| Ok::<_, anyhow::Error>(u64::try_from(setting.int()?).ok());
+    match setting.key.as_slice() {
+        b"receive.advertiseatomic" => config.advertise_atomic = setting.boolean()?,
+        b"receive.advertisepushoptions" => config.advertise_push_options = setting.boolean()?,
+        b"transfer.advertisesid" => config.advertise_session_id = setting.boolean()?,
+        b"repack.usedeltabaseoffset" => config.offset_deltas = setting.boolean()?,
+        b"receive.keepalive" => config.keep_alive = seconds(setting)?,
+        b"receive.unpacklimit" => heard.receive_unpack_limit = limit(setting)?,
+        b"transfer.unpacklimit" => heard.transfer_unpack_limit = limit(setting)?,
+        b"receive.maxinputsize" => {
+            config.max_input_size = u64::try_from(setting.long()?).ok().filter(|size| *size > 0);
+        }
+        b"receive.hiderefs" | b"transfer.hiderefs" => config.hide_refs.push(setting.text()?.to_owned()),
+        b"receive.denycurrentbranch" => config.deny_current_branch = deny(setting)?,
+        b"receive.denydeletecurrent" => {
+            config.deny_delete_current = match deny(setting)? {
+                // There is no branch left to update the work tree to.
+                Deny::UpdateInstead => Deny::Refuse,
+                other => other,
+            }
+        }
+        b"receive.denydeletes" => config.deny_deletes = setting.boolean()?,
+        b"receive.denynonfastforwards" => config.deny_non_fast_forwards = setting.boolean()?,
+        b"receive.autogc" => config.auto_gc = setting.boolean()?,
+        b"receive.updateserverinfo" => config.update_server_info = setting.boolean()?,
+        b"receive.balancedatomic" => config.balanced_atomic = setting.boolean()?,
+        b"receive.balancedtimeout" => config.balanced_timeout = seconds(setting)?,
+        b"maintenance.auto" => heard.maintenance_auto = Some(setting.boolean()?),
+        b"maintenance.autodetach" => heard.maintenance_detach = Some(setting.boolean()?),
+        b"gc.auto" => heard.gc_auto = Some(setting.int()?),
+        b"gc.autodetach" => heard.gc_detach = Some(setting.boolean()?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Settings of how files are written and found. False if `setting` is none of these.
+fn core(config: &mut Config, heard: &mut Heard, setting: &Setting) -> Result<bool> {
+    match setting.key.as_slice() {
+        b"core.filesreflocktimeout" => config.ref_lock_timeout = milliseconds(setting)?,
+        b"core.packedrefstimeout" => config.packed_refs_timeout = milliseconds(setting)?,
+        b"core.logallrefupdates" => config.log_all_ref_updates = log_refs(setting)?,
+        b"core.compression" => heard.compression = Some(level(setting, "zlib")?),
+        b"core.loosecompression" => heard.loose_compression = Some(level(setting, "zlib")?),
+        b"pack.compression" => heard.pack_compression = Some(level(setting, "pack")?),
+        b"pack.threads" => match usize::try_from(setting.int()?) {
+            Ok(threads) => config.pack_threads = threads,
+            Err(_) => bail!("invalid number of threads specified ({})", setting.int()?),
+        },
+        b"pack.writereverseindex" => config.write_reverse_index = setting.boolean()?,
+        b"core.bigfilethreshold" => config.big_file_threshold = setting.size()?,
+        b"core.ignorecase" => config.ignore_case = setting.boolean()?,
+        b"core.hookspath" => config.hooks_path = Some(setting.path()?),
+        b"core.alternaterefscommand" => config.alternate_refs_command = setting.value.clone(),
+        b"core.alternaterefsprefixes" => {
+            let words = setting.raw();
+            config.alternate_refs_prefixes = words.fields().map(BString::from).collect();
+        }
+        b"core.sharedrepository" => config.shared_repository = shared_repository(setting)?,
+        b"core.fsync" => {
+            heard.fsync = true;
+            config.fsync = fsync(setting, config.fsync.writeout_only)?;
+        }
+        b"core.fsyncmethod" => match setting.text()?.as_bytes() {
+            // `batch` is a faster way to the same end for many loose objects.
+            method @ (b"fsync" | b"writeout-only" | b"batch") => {
+                config.fsync.writeout_only = method == b"writeout-only";
+            }
+            method => eprintln!("warning: ignoring unknown core.fsyncMethod value '{}'", method.as_bstr()),
+        },
+        b"core.fsyncobjectfiles" => {
+            if heard.fsync_object_files.is_none() {
+                eprintln!("warning: core.fsyncObjectFiles is deprecated; use core.fsync instead");
+            }
+            heard.fsync_object_files = Some(setting.boolean()?);
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn seconds(setting: &Setting) -> Result<Option<Duration>> {
+    let seconds = u64::try_from(setting.int()?).ok().filter(|seconds| *seconds > 0);
+    Ok(seconds.map(Duration::from_secs))
+}
+
+fn milliseconds(setting: &Setting) -> Result<Option<Duration>> {
+    Ok(u64::try_from(setting.int()?).ok().map(Duration::from_millis))
+}
+
+fn deny(setting: &Setting) -> Result<Deny> {
+    let word = setting.raw().to_ascii_lowercase();
+    Ok(match word.as_slice() {
+        b"ignore" => Deny::Ignore,
+        b"warn" => Deny::Warn,
+        b"refuse" => Deny::Refuse,
+        b"updateinstead" => Deny::UpdateInstead,
+        _ if setting.boolean()? => Deny::Refuse,
+        _ => Deny::Ignore,
+    })
+}
+
+fn log_refs(setting: &Setting) -> Result<LogRefs> {
+    Ok(match setting.text()? {
+        word if word.eq_ignore_ascii_case(b"always") => LogRefs::Always,
+        _ if setting.boolean()? => LogRefs::Usual,
+        _ => LogRefs::Existing,
+    })
+}
+
+/// A zlib level; -1 is zlib's own choice.
+fn level(setting: &Setting, of: &str) -> Result<i32> {
+    match setting.int()? {
+        -1 => Ok(6),
+        level @ 0..=9 => Ok(level),
+        level => bail!("bad {of} compression level {level}"),
+    }
+}
+
+fn shared_repository(setting: &Setting) -> Result<SharedRepository> {
+    const GROUP: SharedRepository = SharedRepository::Add(0o660);
+    const ALL: SharedRepository = SharedRepository::Add(0o664);
+    let Some(value) = &setting.value else { return Ok(GROUP) };
+    let octal = value.to_str().ok().and_then(|digits| u32::from_str_radix(digits, 8).ok());
+    Ok(match (value.as_slice(), octal) {
+        (b"umask", _) | (_, Some(0)) => SharedRepository::Umask,
+        (b"group", _) | (_, Some(1)) => GROUP,
+        (b"all" | b"world" | b"everybody", _) | (_, Some(2)) => ALL,
+        (_, Some(mode)) if mode & 0o600 == 0o600 => SharedRepository::Exact(mode & 0o666),
+        (_, Some(mode)) => bail!(
+            "problem with core.sharedRepository filemode value (0{mode:03o}).\nThe owner of files must always have read \
+             and write permissions."
+        ),
+        _ if setting.boolean()? => GROUP,
+        _ => SharedRepository::Umask,
+    })
+}
+
+/// `core.fsync`: words added to what is synced by default, or taken away (`-`), or everything before them (`none`).
+fn fsync(setting: &Setting, writeout_only: bool) -> Result<Fsync> {
+    const LOOSE: u8 = 1;
+    const PACK: u8 = 2;
+    const METADATA: u8 = 4;
+    const REFERENCE: u8 = 8;
+    /// Commit-graph and index, which a push does not write.
+    const NOTHING: u8 = 0;
+    const COMPONENTS: [(&str, u8); 11] = [
+        ("loose-object", LOOSE),
+        ("pack", PACK),
+        ("pack-metadata", METADATA),
+        ("commit-graph", NOTHING),
+        ("index", NOTHING),
+        ("objects", LOOSE | PACK),
+        ("reference", REFERENCE),
+        ("derived-metadata", METADATA),
+        ("committed", LOOSE | PACK | REFERENCE),
+        ("added", LOOSE | PACK | REFERENCE),
+        ("all", LOOSE | PACK | METADATA | REFERENCE),
+    ];
+    let mut synced = PACK | METADATA;
+    for word in setting.text()?.split_str(",").map(ByteSlice::trim).filter(|word| !word.is_empty()) {
+        if word == b"none" {
+            synced = 0;
+            continue;
+        }
+        let (word, is_removed) = word.strip_prefix(b"-").map_or((word, false), |word| (word, true));
+        let mut is_known = false;
+        // git takes a word for every component that starts with it.
+        for (_, bits) in COMPONENTS.iter().filter(|(name, _)| name.as_bytes().starts_with(word)) {
+            is_known = true;
+            synced = if is_removed { synced & !bits } else { synced | bits };
+        }
+        if !is_known {
+            eprintln!("warning: ignoring unknown core.fsync component '{}'", word.as_bstr());
+        }
+    }
+    let has = |component| synced & component != 0;
+    Ok(Fsync {
+        loose_objects: has(LOOSE),
+        packs: has(PACK),
+        pack_metadata: has(METADATA),
+        references: has(REFERENCE),
+        writeout_only,
+    })
+}

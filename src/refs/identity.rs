@@ -1,0 +1,107 @@
+//! Who the reflog says made a change: the committer of git-var, made up where nobody said, so that it cannot be missing.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+use anyhow::{Result, bail};
+use bstr::{BString, ByteSlice};
+
+use crate::config::Config;
+
+/// The moment that reflog lines carry: `GIT_COMMITTER_DATE`, else now. In raw format, `<seconds> SP <zone>`.
+///
+/// Fails with `invalid date format: <x>` if the variable cannot be understood.
+pub fn committer_date() -> Result<String> {
+    let time = match std::env::var_os("GIT_COMMITTER_DATE").filter(|date| !date.is_empty()) {
+        None => gix::date::Time::now_local_or_utc(),
+        Some(date) => match date.to_str().and_then(|text| gix::date::parse(text, None).ok()) {
+            Some(time) => time,
+            None => bail!("invalid date format: {}", date.as_bytes().as_bstr()),
+        },
+    };
+    Ok(time.to_string())
+}
+
+/// `<name> SP < <email> >` of the committer (git-var, `GIT_COMMITTER_IDENT`; git-commit-tree, "Commit information").
+pub fn committer(config: &Config) -> BString {
+    let configured = |keys: [&str; 2]| {
+        keys.into_iter()
+            .find_map(|key| config.values.string(key).map(|value| BString::from(value.as_ref() as &[u8])))
+            .filter(|value| !value.is_empty())
+    };
+    let user = || nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+    let login =
+        |user: Option<&nix::unistd::User>| user.map_or("unknown".into(), |user| BString::from(user.name.as_str()));
+
+    let name = env("GIT_COMMITTER_NAME").or_else(|| configured(["committer.name", "user.name"])).map(without_crud);
+    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
+        let user = user();
+        let name = user.as_ref().map(|user| full_name(user.gecos.to_bytes(), &user.name)).map(without_crud);
+        name.filter(|name| !name.is_empty()).unwrap_or_else(|| login(user.as_ref()))
+    });
+    let email =
+        env("GIT_COMMITTER_EMAIL").or_else(|| configured(["committer.email", "user.email"])).or_else(|| env("EMAIL"));
+    let email = email.unwrap_or_else(|| {
+        let mut email = login(user().as_ref());
+        email.push(b'@');
+        email.extend_from_slice(&host_name());
+        email
+    });
+
+    let mut line = name;
+    line.extend_from_slice(b" <");
+    line.extend_from_slice(&without_crud(email));
+    line.push(b'>');
+    line
+}
+
+fn env(key: &str) -> Option<BString> {
+    std::env::var_os(key).filter(|value| !value.is_empty()).map(|value| value.as_os_str().as_bytes().into())
+}
+
+/// The first part of the gecos field, in which `&` stands for the login name with a capital.
+fn full_name(gecos: &[u8], login: &str) -> BString {
+    let first = gecos.split(|&byte| byte == b',').next().unwrap_or_default();
+    let mut capital = login.to_owned();
+    capital.get_mut(..1).map(str::make_ascii_uppercase);
+    first.replace("&", capital).into()
+}
+
+fn host_name() -> Vec<u8> {
+    let mailname = std::fs::read("/etc/mailname").ok().and_then(|text| text.lines().next().map(<[u8]>::to_vec));
+    if let Some(name) = mailname.filter(|name| !name.is_empty()) {
+        return name;
+    }
+    let mut name = nix::unistd::gethostname()
+        .map(|name| OsStr::as_bytes(&name).to_vec())
+        .unwrap_or_else(|_| b"localhost".to_vec());
+    if !name.contains(&b'.') {
+        name.extend_from_slice(b".(none)");
+    }
+    name
+}
+
+/// Without what would break a line of the log: brackets and line ends, and punctuation at both ends.
+fn without_crud(text: BString) -> BString {
+    let crud = |byte: &u8| *byte <= 32 || b".,:;<>\"\\'".contains(byte);
+    let text = match (text.iter().position(|byte| !crud(byte)), text.iter().rposition(|byte| !crud(byte))) {
+        (Some(first), Some(last)) => &text[first..=last],
+        _ => &[],
+    };
+    text.iter().copied().filter(|byte| !b"<>\n\0".contains(byte)).collect::<Vec<_>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_name_can_break_a_log_line() {
+        assert_eq!(without_crud(" <A\nU> Thor, ".into()), "AU Thor");
+        assert_eq!(without_crud(".,;".into()), "");
+    }
+
+    #[test]
+    fn an_ampersand_in_the_gecos_field_is_the_login_name() {
+        assert_eq!(full_name(b"& Thor,Room 1", "au"), "Au Thor");
+    }
+}

@@ -1,0 +1,287 @@
+//! The `packed-refs` file: mapped, looked up and listed where it lies. It is never written here.
+//!
+//! The format is one `<hex> SP <name>` line a ref, each followed by `^<hex>` where it is a tag that was peeled, behind a
+//! header line `# pack-refs with: <traits>` (gitrepository-layout, "packed-refs"; git-pack-refs). Nothing is copied and
+//! nothing allocated for a ref, unless the file is unsorted.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use bstr::{BStr, BString, ByteSlice};
+use gix::ObjectId;
+
+/// Files up to this size, in bytes, are read rather than mapped.
+const READ_UP_TO: u64 = 64 * 1024;
+
+/// The packed refs as they stood at one moment. git and this program replace the file and never write into it, so a
+/// mapping stays what it was.
+pub struct Packed {
+    body: Body,
+    path: PathBuf,
+    hex_len: usize,
+    peeled: Peeled,
+    was_sorted: bool,
+}
+
+/// What the header promises about `^` lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peeled {
+    /// Nothing: a line without one may still be a tag.
+    Unknown,
+    /// `peeled`: each line below refs/tags/ that can have one does.
+    Tags,
+    /// `fully-peeled`: each line that can have one does.
+    Fully,
+}
+
+/// One ref of the file. Its parts are well formed, but for the name, which is as it stands there.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// The full name.
+    pub name: &'a BStr,
+    /// The value in hex; capitals are possible, though git does not write them.
+    pub hex: &'a [u8],
+    /// What a tag points at in the end, in hex, where the file says so.
+    pub peeled: Option<&'a [u8]>,
+}
+
+impl Line<'_> {
+    /// The value.
+    pub fn id(&self) -> Result<ObjectId> {
+        ObjectId::from_hex(self.hex).with_context(|| format!("bad object id for packed ref {}", self.name))
+    }
+}
+
+enum Body {
+    /// The lines behind the header, sorted, in memory that maps the file.
+    Mapped(gix::refs::packed::Buffer),
+    /// The lines behind the header, sorted.
+    Read(Vec<u8>),
+}
+
+impl Packed {
+    /// Open the file at `path`; `None` if there is none.
+    ///
+    /// Only the header and the file's end are looked at; a malformed line is an error when it is met.
+    pub fn open(path: PathBuf, hash: gix::hash::Kind) -> Result<Option<Self>> {
+        let failed = || format!("cannot read '{}'", path.display());
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(err) => return Err(err).with_context(failed),
+        };
+        if file.metadata().with_context(failed)?.len() > READ_UP_TO
+            && let Some(mapped) = Self::map(&path, &mut file, hash).with_context(failed)?
+        {
+            return Ok(Some(mapped));
+        }
+        // The file at hand, not the one that a rename may have put in its place.
+        let mut content = Vec::new();
+        io::Seek::rewind(&mut file).with_context(failed)?;
+        file.read_to_end(&mut content).with_context(failed)?;
+        Self::from_content(content, path, hash).map(Some)
+    }
+
+    /// Take `content` for that of the file at `path`, which is used in messages only.
+    pub fn from_content(mut content: Vec<u8>, path: PathBuf, hash: gix::hash::Kind) -> Result<Self> {
+        check_end(&content, &path)?;
+        let header = Header::of(&content, &path)?;
+        content.drain(..header.len);
+        let (peeled, was_sorted) = (header.peeled, header.sorted);
+        let mut this = Packed { body: Body::Read(content), path, hex_len: hash.len_in_hex(), peeled, was_sorted };
+        if !was_sorted {
+            this.sort()?;
+        }
+        Ok(this)
+    }
+
+    /// The lines mapped, if the header says that they need no sorting. `gix` does the mapping, which takes `unsafe`.
+    fn map(path: &Path, file: &mut File, hash: gix::hash::Kind) -> Result<Option<Self>> {
+        let mut head = Vec::with_capacity(4096);
+        file.take(4096).read_to_end(&mut head)?;
+        let header = Header::of(&head, path)?;
+        if !header.sorted {
+            return Ok(None);
+        }
+        let Ok(buffer) = gix::refs::packed::Buffer::open(path.to_owned(), READ_UP_TO, hash) else { return Ok(None) };
+        check_end(buffer.as_ref(), path)?;
+        let (body, path) = (Body::Mapped(buffer), path.to_owned());
+        Ok(Some(Packed { body, path, hex_len: hash.len_in_hex(), peeled: header.peeled, was_sorted: true }))
+    }
+
+    /// What the header promises about `^` lines.
+    pub fn peeled(&self) -> Peeled {
+        self.peeled
+    }
+
+    /// True if the file itself says that it is sorted. What [`lines`](Self::lines) gives is sorted in any case.
+    pub fn was_sorted(&self) -> bool {
+        self.was_sorted
+    }
+
+    /// Everything behind the header, in bytes.
+    pub fn body(&self) -> &[u8] {
+        match &self.body {
+            Body::Mapped(buffer) => buffer.as_ref(),
+            Body::Read(bytes) => bytes,
+        }
+    }
+
+    /// All refs in byte order of the name; the first malformed line is an error and the end.
+    pub fn lines(&self) -> Lines<'_> {
+        Lines { packed: self, at: 0 }
+    }
+
+    /// The ref of the full `name`, by binary search.
+    pub fn find(&self, name: &BStr) -> Result<Option<Line<'_>>> {
+        let body = self.body();
+        let (mut low, mut high) = (0, body.len());
+        while low < high {
+            let at = self.start_of_ref(low, low + (high - low) / 2);
+            let (line, next) = self.parse(at)?;
+            match line.name.cmp(name) {
+                std::cmp::Ordering::Equal => return Ok(Some(line)),
+                std::cmp::Ordering::Less => low = next,
+                std::cmp::Ordering::Greater => high = at,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the ref that `at` lies in begins; `low` is a beginning too, not behind `at`.
+    fn start_of_ref(&self, low: usize, mut at: usize) -> usize {
+        let body = self.body();
+        loop {
+            let start = body[low..at].rfind_byte(b'\n').map_or(low, |newline| low + newline + 1);
+            if body[start] != b'^' || start == low {
+                return start;
+            }
+            at = start - 1;
+        }
+    }
+
+    /// The ref that begins at `at`, and where the next one does.
+    fn parse(&self, at: usize) -> Result<(Line<'_>, usize)> {
+        let rest = &self.body()[at..];
+        let invalid = |line| Err(self.invalid(line));
+        let Some(hex) = rest.get(..self.hex_len).filter(|hex| is_hex(hex)) else { return invalid(rest) };
+        let Some(b' ' | b'\t') = rest.get(self.hex_len) else { return invalid(rest) };
+        let name = &rest[self.hex_len + 1..];
+        let Some(end) = memchr::memchr(b'\n', name) else { return invalid(rest) };
+        let (name, behind) = (&name[..end], &name[end + 1..]);
+        let mut peeled = None;
+        let mut next = self.hex_len + 1 + end + 1;
+        if behind.first() == Some(&b'^') {
+            peeled = behind.get(1..=self.hex_len).filter(|hex| is_hex(hex));
+            if peeled.is_none() || behind.get(self.hex_len + 1) != Some(&b'\n') {
+                return invalid(behind);
+            }
+            next += self.hex_len + 2;
+        }
+        Ok((Line { name: name.as_bstr(), hex, peeled }, at + next))
+    }
+
+    /// git does not trust a file without the `sorted` trait, and reads it as if it were sorted.
+    fn sort(&mut self) -> Result<()> {
+        let mut lines = Vec::new();
+        let mut at = 0;
+        while at < self.body().len() {
+            let (line, next) = self.parse(at)?;
+            lines.push((line.name, at..next));
+            at = next;
+        }
+        if lines.is_sorted_by_key(|(name, _)| *name) {
+            return Ok(());
+        }
+        lines.sort_by_key(|(name, _)| *name);
+        let mut sorted = Vec::with_capacity(self.body().len());
+        for (_, range) in lines {
+            sorted.extend_from_slice(&self.body()[range]);
+        }
+        self.body = Body::Read(sorted);
+        Ok(())
+    }
+
+    fn invalid(&self, from: &[u8]) -> anyhow::Error {
+        anyhow::anyhow!("unexpected line in {}: {}", self.path.display(), first_line(from))
+    }
+}
+
+/// See [`Packed::lines`].
+pub struct Lines<'a> {
+    packed: &'a Packed,
+    at: usize,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Result<Line<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.packed.body().len() {
+            return None;
+        }
+        match self.packed.parse(self.at) {
+            Ok((line, next)) => {
+                self.at = next;
+                Some(Ok(line))
+            }
+            Err(err) => {
+                self.at = usize::MAX;
+                Some(Err(err))
+            }
+        }
+    }
+}
+
+struct Header {
+    /// In bytes, with its newline; 0 without a header.
+    len: usize,
+    peeled: Peeled,
+    sorted: bool,
+}
+
+impl Header {
+    fn of(content: &[u8], path: &Path) -> Result<Self> {
+        if content.first() != Some(&b'#') {
+            return Ok(Header { len: 0, peeled: Peeled::Unknown, sorted: false });
+        }
+        let line = content.lines().next().unwrap_or_default();
+        let Some(traits) = line.strip_prefix(b"# pack-refs with:") else {
+            bail!("unexpected line in {}: {}", path.display(), first_line(content));
+        };
+        let has = |word: &str| traits.split(|byte| *byte == b' ').any(|each| each == word.as_bytes());
+        let peeled = match (has("fully-peeled"), has("peeled")) {
+            (true, _) => Peeled::Fully,
+            (false, true) => Peeled::Tags,
+            (false, false) => Peeled::Unknown,
+        };
+        let len = memchr::memchr(b'\n', content).map_or(content.len(), |newline| newline + 1);
+        Ok(Header { len, peeled, sorted: has("sorted") })
+    }
+}
+
+/// A file whose last line is cut off was not written by anyone who knows how; git takes none of it.
+fn check_end(content: &[u8], path: &Path) -> Result<()> {
+    if content.last().is_some_and(|last| *last != b'\n') {
+        let start = content.rfind_byte(b'\n').map_or(0, |newline| newline + 1);
+        bail!("unterminated line in {}: {}", path.display(), first_line(&content[start..]));
+    }
+    Ok(())
+}
+
+/// What a message shows of a line: no more than 80 bytes.
+fn first_line(from: &[u8]) -> BString {
+    let line = from.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.len() < 80 { line.into() } else { [&line[..75], b"..."].concat().into() }
+}
+
+fn is_hex(bytes: &[u8]) -> bool {
+    // No early return, so that the compiler can look at many bytes at once: this runs over every ref of the repository.
+    bytes.iter().fold(true, |good, byte| {
+        good & (byte.wrapping_sub(b'0') < 10) | (good & ((byte | 0x20).wrapping_sub(b'a') < 6))
+    })
+}

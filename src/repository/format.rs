@@ -1,0 +1,191 @@
+//! The version of a repository's format and its extensions (gitrepository-layout, "Git Repository Format Versions"),
+//! which stand in its own configuration file; what that includes does not count.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use bstr::{BString, ByteSlice};
+use gix::hash::Kind;
+
+use super::RefFormat;
+use crate::config::{
+    setting::{Origin, Setting},
+    sources::unusable,
+    syntax::{self, Malformed},
+};
+
+/// What kind of repository it is.
+#[derive(Debug)]
+pub struct Format {
+    /// The hash that names objects.
+    pub hash: Kind,
+    /// How refs are stored.
+    pub ref_format: RefFormat,
+    /// `core.bare`, `None` where it does not say.
+    pub is_bare: Option<bool>,
+    /// `core.worktree`, relative to the git directory.
+    pub work_tree: Option<PathBuf>,
+    /// `config.worktree` is to be read as well.
+    pub has_worktree_config: bool,
+}
+
+/// Read it from the configuration in `common_dir`; fails on a format that this program does not know. The process is in
+/// `git_dir`.
+pub fn read(git_dir: &Path, common_dir: &Path) -> Result<Format> {
+    let file = if git_dir == common_dir { "./config".into() } else { common_dir.join("config") };
+    let mut reading = Reading::default();
+    for setting in settings(&file)? {
+        reading.hear(&setting?)?;
+    }
+    let mut format = reading.judge()?;
+    if format.has_worktree_config {
+        // The one of the worktree at hand decides.
+        for setting in settings(Path::new("./config.worktree"))? {
+            let setting = setting?;
+            match setting.key.as_slice() {
+                b"core.bare" => format.is_bare = Some(setting.boolean()?),
+                b"core.worktree" => format.work_tree = Some(text(&setting)?.to_path_lossy().into_owned()),
+                _ => {}
+            }
+        }
+    }
+    Ok(format)
+}
+
+/// The settings of `file` alone; none if it is not there.
+fn settings(file: &Path) -> Result<impl Iterator<Item = Result<Setting>>> {
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(err) if err.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(err) => return Err(err).with_context(|| format!("unable to access '{}'", file.display())),
+    };
+    let path: Arc<Path> = file.into();
+    let settings: Vec<_> = syntax::assignments(&bytes)
+        .map(|assignment| match assignment {
+            Ok(syntax::Assignment { key, value, line }) => {
+                Ok(Setting { key, value, origin: Origin::File { path: path.clone(), line } })
+            }
+            Err(Malformed(line)) => bail!("bad config line {line} in file {}", path.display()),
+        })
+        .collect();
+    Ok(settings.into_iter())
+}
+
+#[derive(Default)]
+struct Reading {
+    /// `None`, or negative, in a repository that is older than the versions, or has no configuration.
+    version: Option<i32>,
+    hash: Option<Kind>,
+    ref_format: Option<RefFormat>,
+    is_bare: Option<bool>,
+    work_tree: Option<PathBuf>,
+    has_worktree_config: bool,
+    /// Extensions that came with version 1.
+    newer: Vec<BString>,
+    unknown: Vec<BString>,
+}
+
+impl Reading {
+    fn hear(&mut self, setting: &Setting) -> Result<()> {
+        match setting.key.as_slice() {
+            b"core.repositoryformatversion" => self.version = Some(setting.int()?),
+            b"core.bare" => self.is_bare = Some(setting.boolean()?),
+            b"core.worktree" => self.work_tree = Some(text(setting)?.to_path_lossy().into_owned()),
+            key => {
+                if let Some(name) = key.strip_prefix(b"extensions.") {
+                    self.extension(name, setting)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn extension(&mut self, name: &[u8], setting: &Setting) -> Result<()> {
+        match name {
+            b"noop" => return Ok(()),
+            b"preciousobjects" => return setting.boolean().map(|_| ()),
+            b"partialclone" => return text(setting).map(|_| ()),
+            b"worktreeconfig" => {
+                self.has_worktree_config = setting.boolean()?;
+                return Ok(());
+            }
+            b"noop-v1" => {}
+            b"objectformat" => self.hash = Some(hash(setting)?),
+            b"compatobjectformat" => {
+                hash(setting)?;
+            }
+            b"refstorage" => {
+                self.ref_format = Some(match text(setting)?.as_slice() {
+                    b"files" => RefFormat::Files,
+                    b"reftable" => RefFormat::Other("reftable".into()),
+                    _ => return Err(invalid(setting)),
+                });
+            }
+            b"relativeworktrees" | b"submodulepathconfig" => {
+                setting.boolean()?;
+            }
+            _ => {
+                self.unknown.push(name.into());
+                return Ok(());
+            }
+        }
+        self.newer.push(name.into());
+        Ok(())
+    }
+
+    fn judge(self) -> Result<Format> {
+        match self.version {
+            Some(version) if version > 1 => bail!("Expected git repo version <= 1, found {version}"),
+            Some(1) if !self.unknown.is_empty() => {
+                bail!("unknown repository {} found:{}", plural("extension", &self.unknown), list(&self.unknown))
+            }
+            Some(0) if !self.newer.is_empty() => {
+                bail!("repo version is 0, but v1-only {} found:{}", plural("extension", &self.newer), list(&self.newer))
+            }
+            Some(0..) => Ok(Format {
+                hash: self.hash.unwrap_or(Kind::Sha1),
+                ref_format: self.ref_format.unwrap_or(RefFormat::Files),
+                is_bare: self.is_bare,
+                work_tree: self.work_tree,
+                has_worktree_config: self.has_worktree_config,
+            }),
+            // git does not listen to the rest of it either.
+            _ => Ok(Format {
+                hash: Kind::Sha1,
+                ref_format: RefFormat::Files,
+                is_bare: None,
+                work_tree: None,
+                has_worktree_config: false,
+            }),
+        }
+    }
+}
+
+fn plural(noun: &str, things: &[BString]) -> String {
+    if things.len() == 1 { noun.into() } else { format!("{noun}s") }
+}
+
+fn list(names: &[BString]) -> String {
+    names.iter().map(|name| format!("\n\t{name}")).collect()
+}
+
+fn text(setting: &Setting) -> Result<&BString> {
+    let missing = || unusable(format!("missing value for '{}'", setting.key), &setting.origin);
+    setting.value.as_ref().ok_or_else(missing)
+}
+
+fn hash(setting: &Setting) -> Result<Kind> {
+    match text(setting)?.as_slice() {
+        b"sha1" => Ok(Kind::Sha1),
+        b"sha256" => Ok(Kind::Sha256),
+        _ => Err(invalid(setting)),
+    }
+}
+
+fn invalid(setting: &Setting) -> anyhow::Error {
+    unusable(format!("invalid value for '{}': '{}'", setting.key, setting.raw()), &setting.origin)
+}

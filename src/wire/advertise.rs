@@ -1,0 +1,150 @@
+//! What we have, for the client: every ref that it may see, and what this program is able to do (gitprotocol-pack,
+//! "Reference Discovery"; gitprotocol-capabilities).
+
+use std::{env, io::Write, os::unix::ffi::OsStrExt};
+
+use anyhow::{Context, Result};
+use bstr::{BStr, ByteSlice, ByteVec};
+use gix::{ObjectId, hashtable::HashSet};
+
+use crate::{
+    config::Config,
+    refs::{alternates, snapshot::Snapshot, visibility::HiddenRefs},
+    repository::Repository,
+};
+
+/// How many bytes are gathered before they are written.
+const CHUNK: usize = 128 * 1024;
+
+/// Advertise `snapshot` on `out`, with the roots of a `shallow` repository, and `session_id` if that is configured.
+pub fn advertise(
+    repository: &Repository,
+    config: &Config,
+    snapshot: &Snapshot,
+    shallow: &[ObjectId],
+    session_id: &str,
+    out: &mut impl Write,
+) -> Result<()> {
+    let mut lines = Lines { out, buffer: Vec::with_capacity(CHUNK + 70_000), capabilities: None };
+    if wants_version_1(env::var_os("GIT_PROTOCOL").unwrap_or_default().as_bytes().as_bstr()) {
+        lines.push(&[b"version 1"])?;
+    }
+    lines.capabilities = Some(capabilities(repository, config, session_id));
+
+    let hidden = HiddenRefs::new(&config.hide_refs);
+    let namespace = repository.namespace.as_bytes();
+    let tips = alternates::tips(repository, config);
+    // Most repositories have neither a namespace nor alternates, and are spared the book-keeping.
+    let mut seen = (!namespace.is_empty() || !tips.is_empty()).then(HashSet::<ObjectId>::default);
+    for entry in snapshot.entries() {
+        let short = entry.name.strip_prefix(namespace).map(ByteSlice::as_bstr);
+        if hidden.is_hidden(short, entry.name) {
+            continue;
+        }
+        let is_new = seen.as_mut().is_none_or(|seen| seen.insert(entry.id()));
+        match short {
+            Some(name) => lines.push_ref(entry.hex, name)?,
+            None if is_new => lines.push_ref(entry.hex, b".have".into())?,
+            None => {}
+        }
+    }
+    for id in tips {
+        if seen.as_mut().is_some_and(|seen| seen.insert(id)) {
+            lines.push_ref(id.to_hex().to_string().as_bytes(), b".have".into())?;
+        }
+    }
+    if lines.capabilities.is_some() {
+        lines.push_ref(repository.hash.null().to_hex().to_string().as_bytes(), b"capabilities^{}".into())?;
+    }
+    let mut roots = shallow.to_vec();
+    roots.sort();
+    roots.dedup();
+    for root in roots {
+        lines.push(&[b"shallow ", root.to_hex().to_string().as_bytes()])?;
+    }
+    lines.finish()
+}
+
+/// Pkt-lines on their way out.
+struct Lines<'a, W> {
+    out: &'a mut W,
+    buffer: Vec<u8>,
+    /// What the first line of a ref is yet to carry.
+    capabilities: Option<Vec<u8>>,
+}
+
+impl<W: Write> Lines<'_, W> {
+    fn push_ref(&mut self, hex: &[u8], name: &BStr) -> Result<()> {
+        match self.capabilities.take() {
+            Some(capabilities) => self.push(&[hex, b" ", name, b"\0", &capabilities]),
+            None => self.push(&[hex, b" ", name]),
+        }
+    }
+
+    /// One line, given in parts, and its LF.
+    fn push(&mut self, parts: &[&[u8]]) -> Result<()> {
+        let length = 5 + parts.iter().map(|part| part.len()).sum::<usize>();
+        // git's own limit. A name this long comes from packed-refs alone; no file system takes it.
+        anyhow::ensure!(length <= 65520, "protocol error: impossibly long line");
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.buffer.extend([12, 8, 4, 0].map(|shift| DIGITS[(length >> shift) & 15]));
+        for part in parts {
+            self.buffer.extend_from_slice(part);
+        }
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= CHUNK { self.write() } else { Ok(()) }
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.buffer.push_str("0000");
+        self.write()?;
+        self.out.flush().context("cannot write the advertisement")
+    }
+
+    fn write(&mut self) -> Result<()> {
+        self.out.write_all(&self.buffer).context("cannot write the advertisement")?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// The capabilities in git's order.
+fn capabilities(repository: &Repository, config: &Config, session_id: &str) -> Vec<u8> {
+    let mut list = b"report-status report-status-v2 delete-refs side-band-64k quiet".to_vec();
+    if config.advertise_atomic {
+        list.push_str(" atomic");
+    }
+    if config.offset_deltas {
+        list.push_str(" ofs-delta");
+    }
+    if config.advertise_push_options {
+        list.push_str(" push-options");
+    }
+    if config.advertise_session_id {
+        list.push_str(format!(" session-id={session_id}"));
+    }
+    list.push_str(format!(" object-format={} agent=", repository.hash));
+    list.push_str(agent());
+    list
+}
+
+/// The name of this program, or what `GIT_USER_AGENT` calls it, in one word of printable ASCII.
+fn agent() -> Vec<u8> {
+    let given = env::var_os("GIT_USER_AGENT");
+    let name =
+        given.as_ref().map_or(concat!("balanced-receive-pack/", env!("CARGO_PKG_VERSION")).as_bytes(), |given| {
+            given.as_bytes().trim_ascii()
+        });
+    name.iter().map(|byte| if byte.is_ascii_graphic() { *byte } else { b'.' }).collect()
+}
+
+/// True if version 1 is the highest one known of the list in `GIT_PROTOCOL` (git, "GIT_PROTOCOL"). Version 2 is known but
+/// has no push, so that version 0 answers it.
+fn wants_version_1(list: &BStr) -> bool {
+    let known = |key: &[u8]| match key.strip_prefix(b"version=") {
+        Some(b"1") => Some(1),
+        Some(b"2") => Some(2),
+        _ => None,
+    };
+    list.split(|byte| *byte == b':').filter_map(known).max() == Some(1)
+}
