@@ -12,5 +12,6 @@ pub mod maintenance;
 pub mod objects;
 pub mod refs;
 pub mod repository;
+pub mod serve;
 pub mod shared_mode;
 pub mod wire;

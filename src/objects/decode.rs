@@ -90,7 +90,14 @@ fn read_entries<'scope, W: FnMut(&[u8]) -> Result<()>, V: Visit + 'scope>(
                 let (mut start, mut first, mut left) = (batch.used, true, entry.size);
                 while left > 0 {
                     if batch.room() == 0 {
-                        batch.parts.push(Part { row, kind, size: entry.size, bytes: start..batch.used, first, last: false });
+                        batch.parts.push(Part {
+                            row,
+                            kind,
+                            size: entry.size,
+                            bytes: start..batch.used,
+                            first,
+                            last: false,
+                        });
                         batch = name.send(batch)?;
                         (start, first) = (batch.used, false);
                     }

@@ -67,7 +67,10 @@ pub fn apply(base: &[u8], delta: &[u8], limit: u64, result: &mut Vec<u8>) -> Res
     }
     ensure!(rest.is_empty(), "delta with a bad instruction");
     ensure!(made == result_size, "delta makes {made} bytes where it promised {result_size}");
-    ensure!(made <= limit, "delta makes {made} bytes, more than the {limit} that core.bigFileThreshold leaves to deltas");
+    ensure!(
+        made <= limit,
+        "delta makes {made} bytes, more than the {limit} that core.bigFileThreshold leaves to deltas"
+    );
     result.clear();
     result.reserve_exact(made as usize);
     rest = instructions;

@@ -101,7 +101,10 @@ impl<'a> Entries<'a> {
             if wrote > 0 {
                 return Ok(wrote as usize);
             }
-            ensure!(status != Status::StreamEnd && read > 0, "an object in the pack ended early when it was read again");
+            ensure!(
+                status != Status::StreamEnd && read > 0,
+                "an object in the pack ended early when it was read again"
+            );
         }
     }
 }

@@ -39,11 +39,12 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
     let path = dir.join("tmp_pack");
     let file = create(&path)?;
 
-    let limit = config.max_input_size.map(|limit| {
-        (limit, format!("pack exceeds maximum allowed size ({})", human_size(limit)))
-    });
+    let limit = config
+        .max_input_size
+        .map(|limit| (limit, format!("pack exceeds maximum allowed size ({})", human_size(limit))));
     let collide = Collide { known: intake.database.known(), database: intake.database.clone(), existing: Vec::new() };
-    let Decoded { mut rows, large, mut visit, mut trailer } = decode(input, header, limit, hash, (&file, true), collide)?;
+    let Decoded { mut rows, large, mut visit, mut trailer } =
+        decode(input, header, limit, hash, (&file, true), collide)?;
     visit.check_large(&file, &rows, &large, intake.delta_limit())?;
 
     let mut borrowed = Borrowed { file: &file, at: rows.end, level: config.pack_compression, entries: Vec::new() };

@@ -5,9 +5,7 @@ use std::{fmt, io::Read};
 use anyhow::{Result, anyhow, bail, ensure};
 use gix::{objs::Kind, oid};
 
-use super::{
-    database::Database, index::index, pack_stream::read_header, quarantine::Quarantine, unpack::unpack,
-};
+use super::{database::Database, index::index, pack_stream::read_header, quarantine::Quarantine, unpack::unpack};
 use crate::{config::Config, repository::Repository, wire::sideband::Sideband};
 
 /// What taking in a pack needs to know.

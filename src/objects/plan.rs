@@ -51,8 +51,7 @@ impl Plan {
         let mut by_base = (0..rows.refs()).collect::<Vec<_>>();
         by_base.sort_unstable_by(|&a, &b| rows.ref_base(a).cmp(rows.ref_base(b)).then(a.cmp(&b)));
         let claimed = by_base.iter().map(|_| AtomicBool::new(false)).collect();
-        let mut plan =
-            Plan { starts, children, by_base, ref_rows, claimed, roots: Vec::new(), root_refs: Vec::new() };
+        let mut plan = Plan { starts, children, by_base, ref_rows, claimed, roots: Vec::new(), root_refs: Vec::new() };
         for (row, entry) in (0..).zip(rows.iter()) {
             if matches!(entry.base, Base::None(_)) {
                 let refs = plan.refs_to(rows, ids.get(row));

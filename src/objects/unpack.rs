@@ -34,7 +34,8 @@ use crate::{
 pub fn unpack(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)) -> Result<()> {
     let config = intake.config;
     // It has no name from the start.
-    let file = tempfile::tempfile_in(intake.quarantine.dir()).context("cannot create a temporary file in quarantine")?;
+    let file =
+        tempfile::tempfile_in(intake.quarantine.dir()).context("cannot create a temporary file in quarantine")?;
     let limit = config.max_input_size.map(|limit| (limit, "pack exceeds maximum allowed size".into()));
     let loosen = Loosen {
         dir: intake.quarantine.dir().to_owned(),
@@ -55,7 +56,8 @@ pub fn unpack(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)
     }
     let settings = Settings { threads: 1, limit: intake.delta_limit() };
     let silent = Progress::new("Resolving deltas", 0, None);
-    let (unresolved, _) = resolve(&file, &mut rows, &visit, &settings, silent, &mut |id, data| intake.borrow(id, data))?;
+    let (unresolved, _) =
+        resolve(&file, &mut rows, &visit, &settings, silent, &mut |id, data| intake.borrow(id, data))?;
     if unresolved > 0 {
         bail!("unresolved deltas left after unpacking");
     }
@@ -80,13 +82,7 @@ impl Visit for Loosen {
 
 impl Loosen {
     /// Write object `id`, whose content `fill` writes, unless it is there already.
-    fn write(
-        &self,
-        id: &oid,
-        kind: Kind,
-        size: u64,
-        fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
-    ) -> Result<()> {
+    fn write(&self, id: &oid, kind: Kind, size: u64, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
         if self.database.freshen(id) {
             return Ok(());
         }

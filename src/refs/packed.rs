@@ -138,18 +138,19 @@ impl Packed {
 
     /// The ref of the full `name`, by binary search.
     pub fn find(&self, name: &BStr) -> Result<Option<Line<'_>>> {
-        let body = self.body();
-        let (mut low, mut high) = (0, body.len());
+        let first = self.lines_from(name)?.next().transpose()?;
+        Ok(first.filter(|line| line.name == name))
+    }
+
+    /// The refs from `name` on, or from where it would be, by binary search.
+    pub fn lines_from(&self, name: &BStr) -> Result<Lines<'_>> {
+        let (mut low, mut high) = (0, self.body().len());
         while low < high {
             let at = self.start_of_ref(low, low + (high - low) / 2);
             let (line, next) = self.parse(at)?;
-            match line.name.cmp(name) {
-                std::cmp::Ordering::Equal => return Ok(Some(line)),
-                std::cmp::Ordering::Less => low = next,
-                std::cmp::Ordering::Greater => high = at,
-            }
+            if line.name < name { low = next } else { high = at }
         }
-        Ok(None)
+        Ok(Lines { packed: self, at: low })
     }
 
     /// Where the ref that `at` lies in begins; `low` is a beginning too, not behind `at`.
@@ -215,6 +216,13 @@ impl Packed {
 pub struct Lines<'a> {
     packed: &'a Packed,
     at: usize,
+}
+
+impl Lines<'_> {
+    /// Where in the [body](Packed::body) the next ref begins, the body's length if there is none.
+    pub fn offset(&self) -> usize {
+        self.at.min(self.packed.body().len())
+    }
 }
 
 impl<'a> Iterator for Lines<'a> {

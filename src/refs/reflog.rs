@@ -56,19 +56,11 @@ impl Log {
     }
 
     /// Append the line for a change from `old` to `new` (either null if there is no ref) by `identity`, which includes the
-    /// date; `sync` to make it last.
-    pub fn append(
-        &self,
-        old: ObjectId,
-        new: ObjectId,
-        identity: &BStr,
-        sync: bool,
-        locksmith: Locksmith<'_>,
-    ) -> io::Result<()> {
+    /// date.
+    pub fn append(&self, old: ObjectId, new: ObjectId, identity: &BStr, locksmith: Locksmith<'_>) -> io::Result<()> {
         let Some(mut file) = self.open(locksmith)? else { return Ok(()) };
         // One write, so that lines of two writers cannot mix.
-        file.write_all(&line(old, new, identity))?;
-        if sync { file.sync_all() } else { Ok(()) }
+        file.write_all(&line(old, new, identity))
     }
 
     fn open(&self, locksmith: Locksmith<'_>) -> io::Result<Option<File>> {
@@ -113,7 +105,10 @@ impl Log {
 
 /// A line of a log (gitrepository-layout, "logs"), LF included.
 pub fn line(old: ObjectId, new: ObjectId, identity: &BStr) -> BString {
-    format!("{old} {new} {identity}\tpush\n").into()
+    let mut line = BString::from(format!("{old} {new} "));
+    line.extend_from_slice(identity);
+    line.extend_from_slice(b"\tpush\n");
+    line
 }
 
 /// Remove the log of the deleted ref `name`, and its directories as far as they are empty.
@@ -139,9 +134,4 @@ fn gets_log(name: &BStr, policy: LogRefs) -> bool {
                 || [&b"refs/heads/"[..], b"refs/remotes/", b"refs/notes/"].iter().any(|prefix| name.starts_with(prefix))
         }
     }
-}
-
-/// What to say about a line that could not be written.
-pub fn complaint(log: &Log, err: &io::Error) -> String {
-    format!("cannot append to '{}': {err}", log.path.display())
 }

@@ -1,0 +1,297 @@
+//! Prepared to Committed: what is renamed and unlinked, in an order that readers, git's writers and a sudden end cannot hurt.
+//!
+//! Refs that change together have one commit point, the rename of packed-refs:
+//!
+//! 1. Under the lock of packed-refs, values of their loose files that packed-refs does not have are packed as they are.
+//! 2. Their loose files go: packed-refs says the same.
+//! 3. packed-refs is written anew with the new values and renamed into place: committed.
+//! 4. Each gets a loose file again, since `git pack-refs` may read loose refs before it has the lock and write them after:
+//!    it must not find the old one, and a ref that stands in packed-refs alone could be overwritten.
+//!
+//! A ref that changes alone has the rename of its lock file; one that goes loses its packed entry first, or that would
+//! show once the loose file is gone. Nothing here waits for a child, and signals wait until it is over.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use super::{Aborted, Change, Committed, Failure, How, Phase, Prepared, Site, Slot, prepare::unable_to_create};
+use crate::{
+    balanced::journal::TransactionId,
+    refs::{
+        lock::{Held, MadeDirectories, Waiting, remove_empty_parents, remove_empty_tree, sync_directory},
+        name::is_per_worktree,
+        packed_write::{self, PackedRefs, Value},
+        reflog,
+    },
+};
+
+/// How long a reader may take from its look at loose refs to its look at packed-refs, and still not see a mixture.
+const READERS_GAP: Duration = Duration::from_millis(3);
+
+/// How long a directory that somebody made for a moment may bar a loose file.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl<'a> Prepared<'a> {
+    /// Carry it out.
+    ///
+    /// With [`Mode::AllOrNone`](super::Mode::AllOrNone) an error means that no ref has changed.
+    pub fn commit(mut self) -> Result<Committed, Aborted> {
+        let held_off = self.site.locksmith.interrupts.hold_off();
+        let mut complaints = Vec::new();
+        self.write_refs(&mut complaints)?;
+        self.write_logs(&mut complaints);
+
+        let (inner, lines) = (self.inner_lines(), self.hook_lines());
+        let Prepared { mut slots, journal, made, mut announced, site, failures, .. } = self;
+        for slot in &mut slots {
+            slot.free(site);
+        }
+        drop((slots, journal, made));
+        announced.aborted.clear();
+        drop(held_off);
+        announced.tell(Phase::Committed, inner.as_ref());
+        announced.tell(Phase::Committed, lines.as_ref());
+        let outcomes = failures.into_iter().map(|failure| failure.map_or(Ok(()), Err)).collect();
+        Ok(Committed { outcomes, complaints })
+    }
+
+    fn write_refs(&mut self, complaints: &mut Vec<String>) -> Result<(), Aborted> {
+        let mut packed = None;
+        if self.slots.iter().any(Slot::touches_packed) {
+            match self.lock_packed() {
+                Ok(locked) => packed = Some(locked),
+                Err(message) => self.fail_each(Slot::touches_packed, &message)?,
+            }
+        }
+        let mut changed = BTreeSet::new();
+        let mut index = 0;
+        while let Some(slot) = self.slots.get_mut(index) {
+            match slot.put_alone(self.site, &mut changed) {
+                Ok(()) => index += 1,
+                Err(err) => {
+                    let (edit, message) = (slot.edit, format!("couldn't set '{}': {err}", slot.name()));
+                    self.fail(edit, Failure::general(message))?;
+                }
+            }
+        }
+        if let Some(packed) = &mut packed
+            && let Err(err) = self.rewrite(packed, &mut changed)
+        {
+            self.fail_each(Slot::touches_packed, &format!("{err:#}"))?;
+        }
+        let mut index = 0;
+        while let Some(slot) = self.slots.get_mut(index) {
+            match slot.finish(self.site, &mut changed) {
+                Ok(()) => {}
+                // Committed is committed: the ref stays in packed-refs alone, or what is left of it is nobody's ref.
+                Err(err) if slot.is_together() => {
+                    complaints.push(format!("no loose file for '{}': {err}", slot.name()))
+                }
+                Err(err) => {
+                    let (edit, message) = (slot.edit, format!("could not delete reference {}: {err}", slot.name()));
+                    self.fail(edit, Failure::general(message))?;
+                    continue;
+                }
+            }
+            index += 1;
+        }
+        if self.site.config.fsync.references {
+            for directory in changed {
+                sync_directory(&directory).ok();
+            }
+        }
+        Ok(())
+    }
+
+    fn fail_each(&mut self, which: impl Fn(&Slot) -> bool, message: &str) -> Result<(), Aborted> {
+        let edits: Vec<usize> = self.slots.iter().filter(|slot| which(slot)).map(|slot| slot.edit).collect();
+        edits.into_iter().try_for_each(|edit| self.fail(edit, Failure::general(message)))
+    }
+
+    fn lock_packed(&self) -> Result<PackedRefs<'a>, String> {
+        let Site { paths, config, locksmith, repository } = self.site;
+        let target = paths.packed_refs();
+        let mut path = target.clone().into_os_string();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let (timeout, mut made) = (config.packed_refs_timeout, MadeDirectories::default());
+        let lock = match &self.journal {
+            Some(journal) => locksmith.link(&path, &journal.id().link_text(), timeout, &mut made),
+            None => locksmith.file(&path, b"", false, timeout, &mut made),
+        };
+        let lock = lock.map_err(|err| unable_to_create(&path, &err))?;
+        PackedRefs::read(target, lock, self.database, locksmith, repository.hash).map_err(|err| format!("{err:#}"))
+    }
+
+    /// Steps 1 to 3, for refs that change together and for those that only lose their packed entry.
+    fn rewrite(&self, packed: &mut PackedRefs<'_>, changed: &mut BTreeSet<PathBuf>) -> Result<()> {
+        let id = self.journal.as_ref().map_or_else(TransactionId::new, |journal| journal.id().clone());
+        let temporary = format!("packed-refs.{}", id.link_text());
+        let together = self.slots.iter().any(|slot| slot.is_together() && slot.touches_packed());
+        // A torn packed-refs is not one ref lost but all of them.
+        let sync = together || self.site.config.fsync.references;
+
+        let mut as_they_are = Vec::new();
+        for slot in self.slots.iter().filter(|slot| slot.is_together() && slot.touches_packed()) {
+            let entry = packed.find(slot.name())?;
+            match slot.loose {
+                Some(value) if entry != Some(value.id) => as_they_are.push(slot.entry(Some(value))),
+                // Its old entry would show once the broken file is gone.
+                None if slot.broken && entry.is_some() => as_they_are.push(slot.entry(None)),
+                _ => {}
+            }
+        }
+        if !as_they_are.is_empty() {
+            packed.replace(&sorted(as_they_are), &temporary, sync, || {})?;
+        }
+        let mut unlinked = None;
+        for slot in self.slots.iter().filter(|slot| slot.is_together() && slot.touches_packed()) {
+            if slot.loose.is_some() || slot.broken {
+                slot.unlink(self.site, changed)?;
+                unlinked = Some(Instant::now());
+            }
+        }
+        let mut as_they_will_be = Vec::new();
+        for slot in self.slots.iter().filter(|slot| slot.touches_packed()) {
+            match slot.change {
+                Change::Write(value) => as_they_will_be.push(slot.entry(Some(value))),
+                _ if packed.find(slot.name())?.is_some() => as_they_will_be.push(slot.entry(None)),
+                _ => {}
+            }
+        }
+        if !as_they_will_be.is_empty() {
+            packed.replace(&sorted(as_they_will_be), &temporary, sync, || {
+                if let Some(unlinked) = unlinked {
+                    std::thread::sleep(READERS_GAP.saturating_sub(unlinked.elapsed()));
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn write_logs(&self, complaints: &mut Vec<String>) {
+        let Site { paths, config, locksmith, repository } = self.site;
+        let null = repository.hash.null();
+        let mut head_lock = None;
+        for slot in &self.slots {
+            let new = match slot.change {
+                Change::Nothing => continue,
+                Change::Write(value) => value.id,
+                Change::Delete => null,
+            };
+            if slot.head_log.is_some() && head_lock.is_none() {
+                let (path, mut made) = (paths.lock("HEAD".into()), MadeDirectories::default());
+                // A courtesy: the line goes to the log whether we get it or not.
+                head_lock = Some(match &self.journal {
+                    Some(journal) => {
+                        locksmith.link(&path, &journal.id().link_text(), config.ref_lock_timeout, &mut made)
+                    }
+                    None => locksmith.file(&path, b"", false, config.ref_lock_timeout, &mut made),
+                });
+            }
+            for log in slot.logs.iter().chain(&slot.head_log) {
+                if let Err(err) = log.append(slot.old.unwrap_or(null), new, self.identity.as_ref(), locksmith) {
+                    complaints.push(format!("cannot append to '{}': {err}", log.path().display()));
+                }
+            }
+            if slot.change == Change::Delete
+                && let Err(err) = reflog::remove(slot.name(), paths)
+            {
+                complaints.push(format!("cannot remove '{}': {err}", paths.log(slot.name()).display()));
+            }
+        }
+    }
+}
+
+fn sorted(mut changes: Vec<packed_write::Change>) -> Vec<packed_write::Change> {
+    changes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    changes
+}
+
+impl Slot {
+    /// True if packed-refs is rewritten for it, or has to be looked at under its lock.
+    fn touches_packed(&self) -> bool {
+        let packable = !is_per_worktree(self.name());
+        match self.how {
+            How::Alone => packable && self.change == Change::Delete,
+            How::Together { .. } => packable && self.change != Change::Nothing,
+        }
+    }
+
+    fn entry(&self, to: Option<Value>) -> packed_write::Change {
+        packed_write::Change { name: self.name().to_owned(), to }
+    }
+
+    /// Put the new value of a ref that changes alone in its place.
+    fn put_alone(&mut self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        if let (How::Alone, Change::Write(_), Some(lock)) = (self.how, self.change, self.locks.last_mut()) {
+            let name = self.names.last().map(|name| name.as_ref()).unwrap_or_default();
+            return put(lock, &site.paths.loose(name), changed);
+        }
+        Ok(())
+    }
+
+    /// After the rename of packed-refs: give it its loose file, or take that away.
+    fn finish(&mut self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        match (self.how, self.change) {
+            (_, Change::Nothing) | (How::Alone, Change::Write(_)) => Ok(()),
+            (How::Together { .. }, Change::Delete) if self.touches_packed() => Ok(()),
+            (_, Change::Delete) => self.unlink(site, changed),
+            (How::Together { .. }, Change::Write(_)) => {
+                let path = site.paths.loose(self.name());
+                if let Some(staged) = &mut self.staged {
+                    put(staged, &path, changed)?;
+                    if let Some(guard) = &mut self.guard {
+                        guard.replaced();
+                    }
+                }
+                self.guard = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn unlink(&self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        let path = site.paths.loose(self.name());
+        match std::fs::remove_file(&path) {
+            Ok(()) => changed.extend(path.parent().map(Path::to_owned)),
+            Err(err)
+                if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory) => {}
+            Err(err) => return Err(err),
+        }
+        Ok(())
+    }
+
+    /// Let go of the ref, and of the directories of one that is gone.
+    fn free(&mut self, site: Site<'_>) {
+        self.guard = None;
+        self.staged = None;
+        self.locks.clear();
+        if self.change == Change::Delete {
+            remove_empty_parents(&site.paths.loose(self.name()), &site.paths.category(self.name()));
+        }
+    }
+}
+
+/// Rename `held` to `path`; a directory that is there for a moment only, or empty, does not count.
+fn put(held: &mut Held, path: &Path, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+    let mut waiting = Waiting::new(Some(PATIENCE));
+    loop {
+        match held.rename_to(path) {
+            Ok(()) => {
+                changed.extend(path.parent().map(Path::to_owned));
+                return Ok(());
+            }
+            Err(err) if err.kind() != ErrorKind::IsADirectory => return Err(err),
+            Err(_) if remove_empty_tree(path) => {}
+            Err(err) if !waiting.again() => return Err(err),
+            Err(_) => {}
+        }
+    }
+}

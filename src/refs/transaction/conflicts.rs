@@ -1,0 +1,142 @@
+//! Names that exclude each other: no ref may be called like the directory of another.
+
+use std::{collections::BTreeSet, ops::Bound, os::unix::ffi::OsStrExt};
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::{Edit, Failure, Site};
+use crate::refs::{
+    lock::remove_empty_tree,
+    loose::{self, Loose},
+    name,
+    packed::Packed,
+};
+
+/// The names that a transaction is about.
+pub(super) struct Taken(BTreeSet<BString>);
+
+impl Taken {
+    pub(super) fn new<'n>(names: impl Iterator<Item = &'n BStr>) -> Self {
+        Taken(names.map(BStr::to_owned).collect())
+    }
+
+    /// One that was refused bars nobody.
+    pub(super) fn remove(&mut self, name: &BStr) {
+        self.0.remove(name.as_bytes().as_bstr());
+    }
+
+    fn prefix_of<'n>(&self, name: &'n BStr) -> Option<&'n BStr> {
+        name::prefixes(name).find(|prefix| self.0.contains(prefix.as_bytes().as_bstr()))
+    }
+
+    fn below(&self, name: &BStr) -> Option<&BStr> {
+        let start = directory(name);
+        let range = (Bound::Included(start.as_bstr()), Bound::Unbounded);
+        let first = self.0.range::<BStr, _>(range).next()?;
+        first.starts_with(&start).then_some(first.as_ref())
+    }
+}
+
+/// Whether the ref `name`, which is locked and does not exist, may be created beside all others.
+pub(super) fn check(
+    name: &BStr,
+    edit: &Edit,
+    packed: Option<&Packed>,
+    taken: &Taken,
+    site: Site<'_>,
+) -> Result<(), Failure> {
+    let path = site.paths.loose(name);
+    let blocked = !remove_empty_tree(&path);
+    if blocked && let Some(failure) = ref_below(name, edit, site) {
+        return Err(failure);
+    }
+    if let Some(packed) = packed {
+        let unreadable = |err: anyhow::Error| Failure::general(format!("cannot lock ref '{}': {err:#}", edit.name));
+        for prefix in name::prefixes(name) {
+            if packed.find(prefix).map_err(unreadable)?.is_some() {
+                return Err(Failure::conflict(exists(prefix, name)));
+            }
+        }
+        let start = directory(name);
+        let next =
+            packed.lines_from(start.as_ref()).and_then(|mut lines| lines.next().transpose()).map_err(unreadable)?;
+        if let Some(line) = next.filter(|line| line.name.starts_with(&start)) {
+            return Err(Failure::conflict(exists(line.name, name)));
+        }
+    }
+    if let Some(prefix) = taken.prefix_of(name) {
+        return Err(at_the_same_time(prefix, name));
+    }
+    if let Some(below) = taken.below(name) {
+        return Err(at_the_same_time(name, below));
+    }
+    if blocked { Err(blocking(name, edit, site)) } else { Ok(()) }
+}
+
+/// Why no directory could be made for the lock of ref `name`.
+pub(super) fn in_the_way(name: &BStr, edit: &Edit, locked: &BTreeSet<BString>, site: Site<'_>) -> Failure {
+    for prefix in name::prefixes(name) {
+        if loose::read_ref(site.repository, prefix) != Loose::Absent {
+            return Failure::conflict(format!("cannot lock ref '{}': {}", edit.name, exists(prefix, name)));
+        }
+        if site.paths.loose(prefix).symlink_metadata().is_ok_and(|meta| !meta.is_dir()) {
+            return match locked.contains(prefix.as_bytes().as_bstr()) {
+                true => at_the_same_time(prefix, name),
+                false => Failure::conflict(format!(
+                    "cannot lock ref '{}': '{prefix}' is being created; cannot create '{name}'",
+                    edit.name
+                )),
+            };
+        }
+    }
+    Failure::general(format!("cannot lock ref '{}': there is no directory for '{name}'", edit.name))
+}
+
+/// Why the path of the ref `name` could not be occupied.
+pub(super) fn below(name: &BStr, edit: &Edit, site: Site<'_>) -> Failure {
+    ref_below(name, edit, site).unwrap_or_else(|| blocking(name, edit, site))
+}
+
+fn ref_below(name: &BStr, edit: &Edit, site: Site<'_>) -> Option<Failure> {
+    let found = first_file_below(name, site)?;
+    let why = match loose::read_ref(site.repository, found.as_ref()) {
+        Loose::Absent => format!("'{found}' is being created; cannot create '{name}'"),
+        _ => exists(found.as_ref(), name),
+    };
+    Some(Failure::conflict(format!("cannot lock ref '{}': {why}", edit.name)))
+}
+
+/// The first name in the directory of loose ref `name`, and those below it, that is no lock.
+fn first_file_below(name: &BStr, site: Site<'_>) -> Option<BString> {
+    let mut entries: Vec<_> = std::fs::read_dir(site.paths.loose(name)).ok()?.flatten().collect();
+    entries.sort_unstable_by_key(|entry| entry.file_name());
+    entries.into_iter().find_map(|entry| {
+        let mut below = directory(name);
+        below.extend_from_slice(entry.file_name().as_bytes());
+        match entry.file_type().ok()?.is_dir() {
+            true => first_file_below(below.as_ref(), site),
+            false => (!below.ends_with(b".lock")).then_some(below),
+        }
+    })
+}
+
+fn blocking(name: &BStr, edit: &Edit, site: Site<'_>) -> Failure {
+    let path = site.paths.loose(name);
+    let why = format!("there is a non-empty directory '{}' blocking reference '{name}'", path.display());
+    Failure::conflict(format!("cannot lock ref '{}': {why}", edit.name))
+}
+
+fn at_the_same_time(a: &BStr, b: &BStr) -> Failure {
+    Failure::conflict(format!("cannot process '{a}' and '{b}' at the same time"))
+}
+
+fn exists(existing: &BStr, name: &BStr) -> String {
+    format!("'{existing}' exists; cannot create '{name}'")
+}
+
+/// What names below `name` start with.
+fn directory(name: &BStr) -> BString {
+    let mut directory = name.to_owned();
+    directory.push(b'/');
+    directory
+}

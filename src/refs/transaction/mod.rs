@@ -1,0 +1,347 @@
+//! A change of refs, in steps that each consume the one before: `Queued`, `Prepared`, `Committed`.
+//!
+//! A `Prepared` has every ref locked, its old value verified under the lock, and all that could refuse it checked; dropping
+//! it undoes whatever it did. What is made on disk and in which order, and why that is safe beside git, is in `commit`.
+
+mod commit;
+mod conflicts;
+mod prepare;
+
+use anyhow::Result;
+use bstr::{BStr, BString, ByteVec};
+use gix::ObjectId;
+
+use super::{
+    identity,
+    lock::{Held, Locksmith, MadeDirectories},
+    packed_write::Value,
+    paths::Paths,
+    reflog::Log,
+};
+use crate::{
+    balanced::journal::Journal, command::Refusal, config::Config, interrupt::Interrupts, objects::database::Database,
+    repository::Repository,
+};
+
+/// One ref that is to change.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// The full name; a symref is followed, and what it names changes.
+    pub name: BString,
+    /// The value that the ref must have, null if it must not exist. `None`, in deletions only: whatever it has.
+    pub old: Option<ObjectId>,
+    /// The value that it gets; null to delete it.
+    pub new: ObjectId,
+}
+
+impl Edit {
+    fn is_deletion(&self) -> bool {
+        self.new.is_null()
+    }
+
+    /// True if the ref must not exist yet.
+    fn is_creation(&self) -> bool {
+        self.old.is_some_and(|old| old.is_null()) && !self.is_deletion()
+    }
+
+    /// True if the ref must exist.
+    fn must_exist(&self) -> bool {
+        self.old.is_some_and(|old| !old.is_null())
+    }
+}
+
+/// What a bad edit means for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing: each is refused alone, the rest is carried out.
+    EachAlone,
+    /// None of them is carried out.
+    AllOrNone,
+}
+
+/// The states that the reference-transaction hook is told (githooks).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Before any lock is taken; names are as pushed.
+    Preparing,
+    /// Every ref is locked and checked; a symref's target is named in its place from here on.
+    Prepared,
+    /// The refs have their new values, and the locks are free.
+    Committed,
+    /// Nothing was changed.
+    Aborted,
+}
+
+impl Phase {
+    /// The hook's argument.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Preparing => "preparing",
+            Phase::Prepared => "prepared",
+            Phase::Committed => "committed",
+            Phase::Aborted => "aborted",
+        }
+    }
+}
+
+/// Runs the reference-transaction hook: the state, and the hook's standard input, `<old> SP <new> SP <ref> LF` lines. An
+/// error is a veto in `preparing` and `prepared`, and ignored in the other states.
+pub type Hook<'a> = &'a mut dyn FnMut(Phase, &BStr) -> Result<()>;
+
+/// Why an edit was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The word in the report.
+    pub refusal: Refusal,
+    /// What to tell the person who pushes, without `error: `; empty if that was done.
+    pub message: BString,
+}
+
+impl Failure {
+    fn new(reason: &str, message: impl Into<BString>) -> Self {
+        Failure { refusal: Refusal::other(reason), message: message.into() }
+    }
+
+    /// A failure that has no word of its own.
+    fn general(message: impl Into<BString>) -> Self {
+        Failure::new("failed to update ref", message)
+    }
+
+    fn conflict(message: impl Into<BString>) -> Self {
+        Failure::new("refname conflict", message)
+    }
+}
+
+/// Why a whole transaction was not carried out; what there was of it is undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aborted {
+    /// The word in the report for each of its refs.
+    pub refusal: Refusal,
+    /// What to tell the person who pushes, once, without `error: `.
+    pub message: BString,
+}
+
+impl Aborted {
+    fn new(mode: Mode, message: impl Into<BString>) -> Self {
+        let refusal = match mode {
+            Mode::EachAlone => Refusal::other("failed to update ref"),
+            Mode::AllOrNone => Refusal::AtomicTransactionFailed,
+        };
+        Aborted { refusal, message: message.into() }
+    }
+}
+
+/// Edits that nothing was done about yet.
+pub struct Queued<'a> {
+    site: Site<'a>,
+    edits: Vec<Edit>,
+    date: String,
+}
+
+/// A transaction whose locks are held and that nothing speaks against. Dropping it undoes it.
+pub struct Prepared<'a> {
+    // Dropped in this order: what stands in the place of refs first, then their locks, then the journal that names them,
+    // then directories; and the hook is told at last.
+    slots: Vec<Slot>,
+    journal: Option<Journal>,
+    made: MadeDirectories,
+    announced: Announced<'a>,
+    site: Site<'a>,
+    database: &'a Database,
+    mode: Mode,
+    edits: Vec<Edit>,
+    /// In the order of the edits.
+    failures: Vec<Option<Failure>>,
+    /// The names and the date of the reflog's lines.
+    identity: BString,
+}
+
+/// What came of a transaction.
+#[derive(Debug)]
+pub struct Committed {
+    /// In the order of the edits. With [`Mode::AllOrNone`] none is a failure.
+    pub outcomes: Vec<Result<(), Failure>>,
+    /// What went wrong afterwards and changes nothing: lines of a reflog, say. For the server's own eyes.
+    pub complaints: Vec<String>,
+}
+
+/// Where all of it happens.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    repository: &'a Repository,
+    config: &'a Config,
+    paths: Paths<'a>,
+    locksmith: Locksmith<'a>,
+}
+
+/// One edit with its locks.
+struct Slot {
+    /// Stands at the path of a ref that is to be created, so that nobody creates another below it.
+    guard: Option<Held>,
+    /// The file to be renamed into the ref's place, where that is not the lock itself.
+    staged: Option<Held>,
+    /// One a name.
+    locks: Vec<Held>,
+    /// Which edit.
+    edit: usize,
+    /// The ref as named by the edit, and what that leads to through symrefs; the last is the one that changes.
+    names: Vec<BString>,
+    how: How,
+    change: Change,
+    /// What the loose file holds.
+    loose: Option<Value>,
+    /// True if there is a loose file that is no ref.
+    broken: bool,
+    /// True if packed-refs has an entry for it.
+    packed: bool,
+    /// The value before.
+    old: Option<ObjectId>,
+    logs: Vec<Log>,
+    head_log: Option<Log>,
+}
+
+/// How a ref comes to its new value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// By the rename of its lock file.
+    Alone,
+    /// By the one rename of packed-refs.
+    Together {
+        /// It then stays without a loose file.
+        packed_only: bool,
+    },
+}
+
+/// What happens to a ref.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// It has the value already.
+    Nothing,
+    Write(Value),
+    Delete,
+}
+
+impl Slot {
+    /// The ref that changes.
+    fn name(&self) -> &BStr {
+        self.names.last().map(|name| name.as_ref()).unwrap_or_default()
+    }
+
+    fn is_together(&self) -> bool {
+        matches!(self.how, How::Together { .. })
+    }
+}
+
+impl<'a> Queued<'a> {
+    /// Take up `edits`. Fails if `GIT_COMMITTER_DATE` cannot be understood.
+    pub fn new(
+        repository: &'a Repository,
+        config: &'a Config,
+        interrupts: &'a Interrupts,
+        edits: Vec<Edit>,
+    ) -> Result<Self> {
+        let locksmith = Locksmith { interrupts, shared: config.shared_repository };
+        let site = Site { repository, config, paths: repository.into(), locksmith };
+        Ok(Queued { site, edits, date: identity::committer_date()? })
+    }
+}
+
+/// The reference-transaction hook, and what it was told.
+struct Announced<'a> {
+    hook: Option<Hook<'a>>,
+    /// What `aborted` is to be told with, if it comes to that: one call each.
+    aborted: Vec<BString>,
+}
+
+impl Announced<'_> {
+    /// Tell the hook; an error is its veto, and `aborted` follows when this is dropped.
+    fn ask(&mut self, mode: Mode, phase: Phase, lines: &BStr) -> Result<(), Aborted> {
+        let Some(hook) = self.hook.as_mut().filter(|_| !lines.is_empty()) else { return Ok(()) };
+        if hook(phase, lines).is_ok() {
+            return Ok(());
+        }
+        if self.aborted.iter().all(|told| told != lines) {
+            self.aborted.push(lines.to_owned());
+        }
+        let phase = phase.as_str();
+        Err(Aborted::new(mode, format!("in '{phase}' phase, update aborted by the reference-transaction hook")))
+    }
+
+    /// Tell the hook what it cannot change.
+    fn tell(&mut self, phase: Phase, lines: &BStr) {
+        if let Some(hook) = self.hook.as_mut().filter(|_| !lines.is_empty()) {
+            hook(phase, lines).ok();
+        }
+    }
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        for lines in std::mem::take(&mut self.aborted) {
+            self.tell(Phase::Aborted, lines.as_ref());
+        }
+    }
+}
+
+/// The hook's line for a change of `name` from `old` to `new`.
+fn push_line(lines: &mut BString, old: ObjectId, new: ObjectId, name: &BStr) {
+    lines.push_str(format!("{old} {new} "));
+    lines.push_str(name);
+    lines.push(b'\n');
+}
+
+impl Prepared<'_> {
+    /// The updates as verified: the value before (null if there is no such ref), the value after (null if it goes), the
+    /// full name of the ref that changes; in byte order of the name, without those that failed.
+    pub fn updates(&self) -> Vec<(ObjectId, ObjectId, &BStr)> {
+        let null = self.site.repository.hash.null();
+        let new = |slot: &Slot| match slot.change {
+            Change::Nothing => slot.old.unwrap_or(null),
+            Change::Write(value) => value.id,
+            Change::Delete => null,
+        };
+        let mut updates: Vec<_> =
+            self.slots.iter().map(|slot| (slot.old.unwrap_or(null), new(slot), slot.name())).collect();
+        updates.sort_unstable_by_key(|(_, _, name)| *name);
+        updates
+    }
+
+    /// True if nothing speaks against edit `index`.
+    pub fn stands(&self, index: usize) -> bool {
+        self.failures.get(index).is_some_and(Option::is_none)
+    }
+
+    /// Leave out edit `index` for a reason that lies outside of refs, and that was told.
+    pub fn withdraw(&mut self, index: usize, refusal: Refusal) {
+        self.slots.retain(|slot| slot.edit != index);
+        if let Some(failure) = self.failures.get_mut(index) {
+            failure.get_or_insert(Failure { refusal, message: BString::default() });
+        }
+    }
+
+    /// What the hook is told from `prepared` on: the refs that change, those behind symrefs last; old values as asked for.
+    fn hook_lines(&self) -> BString {
+        let mut lines = BString::default();
+        if self.announced.hook.is_some() {
+            let mut slots: Vec<_> = self.slots.iter().collect();
+            slots.sort_unstable_by_key(|slot| (slot.names.len() > 1, slot.edit));
+            for slot in slots {
+                let edit = &self.edits[slot.edit];
+                push_line(&mut lines, edit.old.unwrap_or(self.site.repository.hash.null()), edit.new, slot.name());
+            }
+        }
+        lines
+    }
+
+    /// What git tells the hook about packed-refs, which is a transaction inside the other for it: the refs that go.
+    fn inner_lines(&self) -> BString {
+        let mut lines = BString::default();
+        if self.announced.hook.is_some() {
+            let null = self.site.repository.hash.null();
+            let mut slots: Vec<_> = self.slots.iter().filter(|slot| self.edits[slot.edit].is_deletion()).collect();
+            slots.sort_unstable_by_key(|slot| slot.edit);
+            slots.into_iter().for_each(|slot| push_line(&mut lines, null, null, slot.name()));
+        }
+        lines
+    }
+}
