@@ -4,14 +4,14 @@
 
 use std::io::{self, BufReader, Read, Write};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
-    hooks::{Answer, Hooks, reference_transaction},
+    hooks::{Hooks, reference_transaction},
     interrupt::Interrupts,
     maintenance,
     objects::{
@@ -138,7 +138,7 @@ impl Push<'_> {
         self.refuse_hidden(commands);
 
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
-        if self.hooks.pre_receive(commands, &environment)? == Answer::No {
+        if self.hooks.pre_receive(commands, &environment)?.is_refusal() {
             refuse_all(commands, &Refusal::PreReceiveDeclined);
         }
         self.refuse_rest_if_atomic(commands);
@@ -224,9 +224,9 @@ impl Push<'_> {
         mode: Mode,
     ) -> Result<Vec<Result<(), Refusal>>> {
         let count = edits.len();
-        let mut hook = |phase, lines: &BStr| match self.hooks.reference_transaction(phase, lines)? {
-            Answer::No => bail!("the reference-transaction hook said no"),
-            Answer::Yes | Answer::NoHook => Ok(()),
+        let mut hook = |phase, lines: &BStr| {
+            ensure!(!self.hooks.reference_transaction(phase, lines)?.is_refusal(), "the hook said no");
+            Ok(())
         };
         let hook = self.hooks.exists(reference_transaction::EVENT).then_some(&mut hook as Hook<'_>);
         let queued = Queued::new(self.repository, self.config, &self.interrupts, edits)?;

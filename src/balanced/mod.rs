@@ -1,3 +1,4 @@
 //! What lets a push of several refs commit at one instant, and what a dead one left be told and settled.
 
+pub mod ballot;
 pub mod journal;

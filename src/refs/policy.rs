@@ -18,7 +18,7 @@ use super::{
 use crate::{
     command::{Command, Refusal},
     config::{Config, Deny},
-    hooks::{Answer, Hooks},
+    hooks::Hooks,
     objects::{ancestry, database::Database},
     repository::Repository,
     wire::sideband::Sideband,
@@ -108,7 +108,7 @@ impl<'a> Policy<'a> {
         if let Err(refusal) = self.check_rewind(command)? {
             return Ok(Err(refusal));
         }
-        if self.hooks.update(command)? == Answer::No {
+        if self.hooks.update(command)?.is_refusal() {
             self.sideband.error(format_args!("hook declined to update {}", command.name));
             return Ok(Err(Refusal::UpdateHookDeclined));
         }
