@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
+    balanced::recover::{Asked, recover},
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
