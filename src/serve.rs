@@ -29,11 +29,11 @@ use crate::{
         visibility::HiddenRefs,
     },
     repository::Repository,
+    trace::{self, session},
     wire::{
         advertise::advertise,
         report,
         request::{Capabilities, Request},
-        session,
         sideband::Sideband,
     },
 };
@@ -46,7 +46,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        advertise(&repository, &config, &snapshot, &[], &session::id(), &mut io::stdout().lock())?;
+        advertise(&repository, &config, &snapshot, &[], session::id(), &mut io::stdout().lock())?;
         io::stdout().flush()?;
     }
     if cli.http_backend_info_refs {
@@ -56,6 +56,9 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
         return Ok(());
     };
+    if let Some(session) = &request.capabilities.session_id {
+        trace::transfer("client-sid", session);
+    }
     if !cli.stateless_rpc {
         // The client may have taken its time.
         snapshot = Snapshot::read(&repository)?;
