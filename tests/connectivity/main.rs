@@ -1,5 +1,6 @@
 //! What a push must bring: everything that its new values reach and the repository's refs do not.
 
+mod ancestry;
 mod random;
 #[path = "../support/mod.rs"]
 pub mod support;
@@ -308,6 +309,22 @@ fn a_ref_that_needs_a_root_of_a_shallow_client_is_refused() {
     // One that the repository has, history and all, is no root that it needs.
     world.client_shallow = vec![main];
     assert!(verdict(&world, other, &[other]).is_clean());
+}
+
+#[test]
+fn what_a_promisor_owes_is_not_missed() {
+    let mut world = World::new();
+    let (owed, absent) = (world.blob("owed"), world.blob("absent"));
+    let root = world.tree(&[("100644", "owed", owed)]);
+    let main = world.commit(root, &[], 1_700_000_000);
+    world.promise(&[main, root]);
+    world.set_ref(&world.server(), "refs/heads/main", main);
+    let tree = world.tree(&[("100644", "moved", owed)]);
+    let new = world.commit(tree, &[main], 1_700_000_001);
+    assert!(verdict(&world, new, &[new, tree]).is_clean());
+    let tree = world.tree(&[("100644", "moved", owed), ("100644", "z", absent)]);
+    let new = world.commit(tree, &[main], 1_700_000_001);
+    assert_eq!(verdict(&world, new, &[new, tree]).refusals, [MISSING]);
 }
 
 #[test]
