@@ -126,6 +126,24 @@ fn a_commit_that_a_ref_reaches_further_back_is_taken_for_whole() {
 }
 
 #[test]
+fn what_a_parent_has_anywhere_is_not_missed_though_it_has_a_hole() {
+    let Base { mut world, main, lib, blob, .. } = base();
+    let server = world.server();
+    world.lose(&server, blob);
+    let moved = world.tree(&[("40000", "moved", lib)]);
+    let new = world.commit(moved, &[main], 1_700_000_001);
+    assert!(verdict(&world, new, &[new, moved]).is_clean());
+    // Further back is too far, to git as well.
+    let other = world.blob("other");
+    let without = world.tree(&[("100644", "other", other)]);
+    let next = world.commit(without, &[main], 1_700_000_001);
+    world.store(&server, [other, without, next]);
+    world.set_ref(&server, "refs/heads/main", next);
+    let back = world.commit(moved, &[next], 1_700_000_002);
+    assert_eq!(verdict(&world, back, &[back, moved]).refusals, [MISSING]);
+}
+
+#[test]
 fn a_wrong_clock_hides_no_history() {
     let Base { mut world, main, root, .. } = base();
     let server = world.server();
