@@ -213,12 +213,16 @@ impl Push<'_> {
     /// Put the commands that are `due` to the policy and, one after the other, the update hook, and write those that pass
     /// in one transaction.
     fn write(&self, commands: &mut [Command], mode: Mode, due: impl Fn(&Command) -> bool) -> Result<()> {
+        let due = |command: &Command| !command.is_refused() && command.writer == Writer::Transaction && due(command);
+        if !commands.iter().any(due) {
+            return Ok(());
+        }
         let policy =
             Policy::new(self.repository, self.config, &self.database, self.snapshot, self.hooks, self.sideband)?;
         let (mut indices, mut edits, mut work_trees) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..commands.len() {
             let command = &mut commands[index];
-            if command.is_refused() || command.writer != Writer::Transaction || !due(command) {
+            if !due(command) {
                 continue;
             }
             if let Some(allowed) = policy.decide(command)? {
