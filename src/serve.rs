@@ -12,7 +12,7 @@ use crate::{
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
-    hooks::{Hooks, reference_transaction},
+    hooks::{Hooks, proc_receive_refs, reference_transaction},
     interrupt::Interrupts,
     maintenance,
     objects::{
@@ -150,6 +150,7 @@ impl Push<'_> {
             self.refuse_incomplete(quarantine, &hidden, commands)?;
         }
         self.refuse_hidden(&hidden, commands);
+        proc_receive_refs::mark(&self.config.values, commands)?;
 
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
         if self.hooks.pre_receive(commands, &environment)?.is_refusal() {
@@ -169,6 +170,10 @@ impl Push<'_> {
         };
         aliases::check(self.repository, self.sideband, commands)?;
         self.refuse_rest_if_atomic(commands);
+        if commands.iter().any(|command| command.writer == Writer::ProcReceive && !command.is_refused()) {
+            // What it has carried out stands, whatever becomes of the rest.
+            self.hooks.proc_receive(commands, &self.request.capabilities)?;
+        }
         if self.request.capabilities.atomic {
             self.write(commands, Mode::AllOrNone, |_| true)
         } else {
@@ -304,7 +309,9 @@ impl Push<'_> {
     fn report(&self, unpack_failure: Option<&BStr>, commands: &[Command]) {
         if self.request.capabilities.report_status || self.request.capabilities.report_status_v2 {
             // A client that went away does not undo what was committed, nor keep the post hooks from running.
-            self.sideband.report(&report::render(unpack_failure, commands)).ok();
+            self.sideband
+                .report(&report::render(unpack_failure, commands, self.request.capabilities.report_status_v2))
+                .ok();
         }
     }
 }
