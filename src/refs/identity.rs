@@ -38,8 +38,9 @@ pub fn committer(config: &Config) -> BString {
         let name = user.as_ref().map(|user| full_name(user.gecos.to_bytes(), &user.name)).map(without_crud);
         name.filter(|name| !name.is_empty()).unwrap_or_else(|| login(user.as_ref()))
     });
-    let email =
-        env("GIT_COMMITTER_EMAIL").or_else(|| configured(["committer.email", "user.email"])).or_else(|| env("EMAIL"));
+    // An empty address is an address, if it was given so.
+    let given = std::env::var_os("GIT_COMMITTER_EMAIL").map(|email| BString::from(email.as_bytes()));
+    let email = given.or_else(|| configured(["committer.email", "user.email"])).or_else(|| env("EMAIL"));
     let email = email.unwrap_or_else(|| {
         let mut email = login(user().as_ref());
         email.push(b'@');
