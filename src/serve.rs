@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
+    balanced::recover::{Asked, recover},
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
@@ -32,6 +33,7 @@ use crate::{
         advertise::advertise,
         report,
         request::{Capabilities, Request},
+        session,
         sideband::Sideband,
     },
 };
@@ -42,9 +44,10 @@ const READ_AHEAD: usize = 64 * 1024;
 /// Serve one push as the command line asks for it. Errors end the program with status 128; refused refs do not.
 pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
+    recover(&repository, Asked::ByPush)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        advertise(&repository, &config, &snapshot, &[], "", &mut io::stdout().lock())?;
+        advertise(&repository, &config, &snapshot, &[], &session::id(), &mut io::stdout().lock())?;
         io::stdout().flush()?;
     }
     if cli.http_backend_info_refs {

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// The name of a transaction: unique across machines, and sorted by time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TransactionId(String);
 
 impl TransactionId {
@@ -330,8 +330,8 @@ impl Writer {
 /// What a journal says, as far as it is whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Who wrote it.
-    pub writer: Writer,
+    /// Who wrote it; `None` if it was cut short before that.
+    pub writer: Option<Writer>,
     /// The refs that may be locked.
     pub locks: Vec<BString>,
     /// How far the transaction came; `None` if it holds nothing yet.
@@ -342,7 +342,8 @@ impl Entry {
     /// Read the text of the journal of transaction `id`. Fails on a version that this program does not know.
     pub fn read(text: &[u8], id: &TransactionId) -> Result<Self> {
         let mut lines = whole_lines(text);
-        let first = lines.next().context("it does not begin with a whole line")?;
+        let mut entry = Entry { writer: None, locks: Vec::new(), state: None };
+        let Some(first) = lines.next() else { return Ok(entry) };
         match &first[..] {
             [word, version, of] if word == "journal" => {
                 ensure!(version == "1", "it is of version {version}, and this program knows only version 1");
@@ -350,8 +351,8 @@ impl Entry {
             }
             _ => bail!("it does not begin as a journal does"),
         }
-        let writer = lines.next().as_deref().and_then(parse_writer).context("it does not say who wrote it")?;
-        let mut entry = Entry { writer, locks: Vec::new(), state: None };
+        let Some(writer) = lines.next() else { return Ok(entry) };
+        entry.writer = Some(parse_writer(&writer).context("it does not say who wrote it")?);
         for line in lines {
             match &line[..] {
                 [word, name] if word == "lock" => entry.locks.push(name.clone()),
@@ -443,8 +444,9 @@ mod tests {
         let entry = Entry::read(&text(&id), &id).unwrap();
         assert_eq!(entry.locks, ["refs/heads/a", "refs/heads/ä"]);
         assert_eq!(entry.state, Some(State::Locking));
-        assert_eq!(entry.writer.git_dir, Path::new("/a b\n%"));
-        assert_eq!(entry.writer.pid, std::process::id());
+        let writer = entry.writer.unwrap();
+        assert_eq!(writer.git_dir, Path::new("/a b\n%"));
+        assert_eq!(writer.pid, std::process::id());
     }
 
     #[test]

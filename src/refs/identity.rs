@@ -24,9 +24,7 @@ pub fn committer_date() -> Result<String> {
 /// `<name> SP < <email> >` of the committer (git-var, `GIT_COMMITTER_IDENT`; git-commit-tree, "Commit information").
 pub fn committer(config: &Config) -> BString {
     let configured = |keys: [&str; 2]| {
-        keys.into_iter()
-            .find_map(|key| config.values.string(key).map(|value| BString::from(value.as_ref() as &[u8])))
-            .filter(|value| !value.is_empty())
+        keys.into_iter().find_map(|key| config.values.string(key).map(BString::from)).filter(|value| !value.is_empty())
     };
     let user = || nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
     let login =

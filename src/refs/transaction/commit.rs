@@ -134,8 +134,9 @@ impl<'a> Prepared<'a> {
         let id = self.journal.as_ref().map_or_else(TransactionId::new, |journal| journal.id().clone());
         let temporary = format!("packed-refs.{}", id.link_text());
         let together = self.slots.iter().any(|slot| slot.is_together() && slot.touches_packed());
-        // A torn packed-refs is not one ref lost but all of them.
-        let sync = together || self.site.config.fsync.references;
+        let fsync = self.site.config.fsync;
+        // A torn packed-refs is not one ref lost but all of them: whoever syncs anything syncs this.
+        let sync = fsync.references || together && (fsync.packs || fsync.pack_metadata || fsync.loose_objects);
 
         let mut as_they_are = Vec::new();
         for slot in self.slots.iter().filter(|slot| slot.is_together() && slot.touches_packed()) {

@@ -185,8 +185,8 @@ impl Prepared<'_> {
             slot.locks.push(self.lock_name(name.as_ref(), edit, how, locked)?);
             match loose::read_ref(self.site.repository, name.as_ref()) {
                 Loose::Symbolic(target) => {
-                    if slot.names.len() > MAX_DEPTH || !target.starts_with(b"refs/") || !is_well_formed(target.as_ref())
-                    {
+                    let too_deep = slot.names.len() > MAX_DEPTH || slot.names.contains(&target);
+                    if too_deep || !target.starts_with(b"refs/") || !is_well_formed(target.as_ref()) {
                         let broken = format!(
                             "cannot lock ref '{}': unable to resolve reference '{name}': reference broken",
                             edit.name
