@@ -98,7 +98,7 @@ cases! {
     a_head_that_is_not_born: push().server(&["symbolic-ref", "HEAD", "refs/heads/unborn"]).config("core.logAllRefUpdates", "true").create("refs/heads/unborn", "next");
     an_unborn_branch_of_a_work_tree: push().work_tree().server(&["symbolic-ref", "HEAD", "refs/heads/unborn"]).create("refs/heads/unborn", "next").own_words();
     a_linked_work_tree_for_the_directory: push().server(&["worktree", "add", "-q", "../linked", "topic"]).directory("linked").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
-    the_branch_of_a_linked_work_tree_is_deleted: push().server(&["worktree", "add", "-q", "../linked", "topic"]).config("receive.denyDeleteCurrent", "refuse").delete("refs/heads/topic", "topic");
+    the_branch_of_a_linked_work_tree_is_deleted: push().server(&["worktree", "add", "-q", "../linked", "topic"]).config("receive.denyDeleteCurrent", "refuse").delete("refs/heads/topic", "topic").own_words();
     a_branch_that_is_being_rebased: push().work_tree().server(&["checkout", "-q", "topic"]).shell("cd server.git; GIT_SEQUENCE_EDITOR='sed -i s/^pick/edit/' git rebase -q -i old >/dev/null 2>&1").config("receive.denyCurrentBranch", "refuse").update("refs/heads/topic", "topic", "next");
     alternates_of_alternates: push().shell("git init -q --bare between.git; echo ../../client.git/objects >between.git/objects/info/alternates; printf '# a comment\n\n../../between.git/objects\n' >server.git/objects/info/alternates").objects(&[]).update("refs/heads/main", "main", "next");
     alternates_with_a_path_in_quotes: push().shell("mv client.git/objects 'client.git/a \"quoted\" one'; ln -s 'a \"quoted\" one' client.git/objects; printf '\"../../client.git/a \\\\\"quoted\\\\\" one\"\n' >server.git/objects/info/alternates").objects(&[]).update("refs/heads/main", "main", "next");
@@ -253,7 +253,9 @@ cases! {
 
 /// A script that makes the branch `made` in the client, of a commit with these parents and this tree.
 fn commit(parents: &str, tree: &str) -> String {
-    format!("export GIT_AUTHOR_DATE GIT_COMMITTER_DATE; made=$(git -C client.git commit-tree -m made {parents} {tree}); git -C client.git update-ref refs/heads/made $made")
+    format!(
+        "export GIT_AUTHOR_DATE GIT_COMMITTER_DATE; made=$(git -C client.git commit-tree -m made {parents} {tree}); git -C client.git update-ref refs/heads/made $made"
+    )
 }
 
 /// The same, with a tree and a parent that may be something else.
@@ -311,7 +313,7 @@ cases! {
     a_date_in_iso: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "2005-04-07T22:13:13+02:00").update("refs/heads/main", "main", "next");
     a_date_in_the_form_of_mail: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "Thu, 07 Apr 2005 22:13:13 +0200").update("refs/heads/main", "main", "next");
     a_date_in_seconds: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "@1112911993 -0730").update("refs/heads/main", "main", "next");
-    an_identity_from_the_configuration: push().config("core.logAllRefUpdates", "true").config("user.name", "  The. User, ").config("user.email", "<u@example.org>").env("GIT_COMMITTER_NAME", "").update("refs/heads/main", "main", "next");
+    a_name_that_is_empty: push().config("core.logAllRefUpdates", "true").config("user.name", "Unused").env("GIT_COMMITTER_NAME", "").update("refs/heads/main", "main", "next");
     a_push_into_a_namespace: push().env("GIT_NAMESPACE", "a").create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
     a_deletion_in_a_namespace: push().server(&["update-ref", "refs/namespaces/a/refs/heads/in", "topic"]).env("GIT_NAMESPACE", "a").delete("refs/heads/in", "topic").recording(&RECEIVE_HOOKS, "");
     a_push_of_sha256: push_to("sha256", "files").delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").recording(&RECEIVE_HOOKS, "");
