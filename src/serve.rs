@@ -31,7 +31,8 @@ use crate::{
         visibility::HiddenRefs,
     },
     repository::Repository,
-    wire::{advertise::advertise, report, request::Request, session, sideband::Sideband},
+    trace::{self, session},
+    wire::{advertise::advertise, report, request::Request, sideband::Sideband},
 };
 
 /// How many bytes of the client's are read at a time.
@@ -44,7 +45,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        advertise(&repository, &config, &snapshot, shallow.roots(), &session::id(), &mut io::stdout().lock())?;
+        advertise(&repository, &config, &snapshot, shallow.roots(), session::id(), &mut io::stdout().lock())?;
         io::stdout().flush()?;
     }
     if cli.http_backend_info_refs {
@@ -54,6 +55,9 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
         return Ok(());
     };
+    if let Some(session) = &request.capabilities.session_id {
+        trace::transfer("client-sid", session);
+    }
     if !cli.stateless_rpc {
         // The client may have taken its time.
         snapshot = Snapshot::read(&repository)?;
@@ -209,12 +213,16 @@ impl Push<'_> {
     /// Put the commands that are `due` to the policy and, one after the other, the update hook, and write those that pass
     /// in one transaction.
     fn write(&self, commands: &mut [Command], mode: Mode, due: impl Fn(&Command) -> bool) -> Result<()> {
+        let due = |command: &Command| !command.is_refused() && command.writer == Writer::Transaction && due(command);
+        if !commands.iter().any(due) {
+            return Ok(());
+        }
         let policy =
             Policy::new(self.repository, self.config, &self.database, self.snapshot, self.hooks, self.sideband)?;
         let (mut indices, mut edits, mut work_trees) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..commands.len() {
             let command = &mut commands[index];
-            if command.is_refused() || command.writer != Writer::Transaction || !due(command) {
+            if !due(command) {
                 continue;
             }
             if let Some(allowed) = policy.decide(command)? {

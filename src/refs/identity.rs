@@ -5,6 +5,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 use anyhow::{Result, bail};
 use bstr::{BString, ByteSlice};
 
+use super::local_time;
 use crate::config::Config;
 
 /// The moment that reflog lines carry: `GIT_COMMITTER_DATE`, else now. In raw format, `<seconds> SP <zone>`.
@@ -12,7 +13,7 @@ use crate::config::Config;
 /// Fails with `invalid date format: <x>` if the variable cannot be understood.
 pub fn committer_date() -> Result<String> {
     let time = match std::env::var_os("GIT_COMMITTER_DATE").filter(|date| !date.is_empty()) {
-        None => gix::date::Time::now_local_or_utc(),
+        None => local_time::now(),
         Some(date) => match date.to_str().and_then(|text| gix::date::parse(text, None).ok()) {
             Some(time) => time,
             None => bail!("invalid date format: {}", date.as_bytes().as_bstr()),
