@@ -12,14 +12,54 @@ pub struct Command {
     pub new: ObjectId,
     /// The name as pushed: under a namespace, the part behind the namespace's prefix.
     pub name: BString,
+    /// Who writes the ref.
+    pub writer: Writer,
+    /// A deletion of a ref that was not there: it succeeds, and the post hooks are not told.
+    pub nothing_to_delete: bool,
+    /// What the proc-receive hook did instead of what was asked; empty unless it said so.
+    pub results: Vec<ActualUpdate>,
     /// Why the command will not be carried out. The first refusal stays.
     refusal: Option<Refusal>,
+}
+
+/// Who carries out a command that is not refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Writer {
+    /// This program, after policy and update hook.
+    #[default]
+    Transaction,
+    /// Nobody: it names a symref, and the command on the symref's target does the same.
+    Target,
+    /// The proc-receive hook, which was or is to be asked (`receive.procReceiveRefs`).
+    ProcReceive,
+}
+
+/// One update that a proc-receive hook made for a command (gitprotocol-pack, "option-refname" and its like). What the
+/// hook left out is as the command has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActualUpdate {
+    /// `option refname`
+    pub name: Option<BString>,
+    /// `option old-oid`
+    pub old: Option<ObjectId>,
+    /// `option new-oid`
+    pub new: Option<ObjectId>,
+    /// `option forced-update`
+    pub forced: bool,
 }
 
 impl Command {
     /// A command that nothing speaks against yet.
     pub fn new(old: ObjectId, new: ObjectId, name: impl Into<BString>) -> Self {
-        Command { old, new, name: name.into(), refusal: None }
+        Command {
+            old,
+            new,
+            name: name.into(),
+            writer: Writer::Transaction,
+            nothing_to_delete: false,
+            results: Vec::new(),
+            refusal: None,
+        }
     }
 
     /// True if the ref is to go.
@@ -40,6 +80,11 @@ impl Command {
     /// Why the command is refused, `None` as long as it is not.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
+    }
+
+    /// True if there is something to tell the post hooks: not refused, and there was a ref to update.
+    pub fn is_carried_out(&self) -> bool {
+        !self.is_refused() && !self.nothing_to_delete
     }
 
     /// True if the command was refused.

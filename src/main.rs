@@ -2,25 +2,18 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
-use balanced_receive_pack::{cli::Cli, refs::snapshot::Snapshot, repository::Repository, wire::advertise::advertise};
+use balanced_receive_pack::{cli::Cli, serve::serve};
 
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(status) => return status,
     };
-    match run(&cli) {
+    match serve(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fatal: {error:#}");
             ExitCode::from(128)
         }
     }
-}
-
-fn run(cli: &Cli) -> Result<()> {
-    let (repository, config) = Repository::enter(cli.git_dir())?;
-    let snapshot = Snapshot::read(&repository)?;
-    advertise(&repository, &config, &snapshot, &[], "", &mut std::io::stdout().lock())
 }

@@ -1,73 +1,246 @@
 //! Reading objects: the repository's own, those of its alternates, and those in quarantine.
+//!
+//! An object is looked for in every pack first, then among the loose ones. One that is nowhere costs a stat(2) of each
+//! pack directory, to see whether somebody repacked meanwhile; the directory is read again only if it changed.
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
-use gix::{
-    ObjectId,
-    objs::{Exists, Find, FindHeader, Kind},
+use std::{
+    cell::RefCell,
+    fs, iter,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
-use crate::repository::Repository;
+use anyhow::{Result, anyhow};
+use gix::{ObjectId, objs::Kind, odb::loose};
+use gix_pack::{
+    cache::lru::MemoryCappedHashmap,
+    data::decode::{entry::ResolvedBase, header},
+};
 
-/// All objects that a push may count on.
-#[derive(Clone)]
+use nix::{
+    fcntl::AT_FDCWD,
+    sys::{
+        stat::{UtimensatFlags, utimensat},
+        time::TimeSpec,
+    },
+};
+
+use crate::{
+    objects::{
+        alternates,
+        packs::{Location, Packs},
+    },
+    repository::Repository,
+};
+
+/// How much of what delta chains were built from is kept, in bytes, for each clone of a database that reads.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// All objects that a push may count on. Clone it for another thread: each clone has a cache of its own.
 pub struct Database {
-    stores: Vec<gix::odb::HandleArc>,
+    stores: Vec<Arc<Store>>,
+    /// True if the first store is a quarantine.
+    quarantined: bool,
+    scratch: RefCell<Scratch>,
+}
+
+/// One object directory.
+struct Store {
+    dir: PathBuf,
+    packs: Packs,
+    loose: loose::Store,
+    /// What [`Known`] found, by the first byte of the id.
+    listed: [OnceLock<Vec<ObjectId>>; 256],
+}
+
+/// Where a copy of an object is.
+enum Place<'a> {
+    Packed(&'a Location),
+    Loose(&'a loose::Store),
+}
+
+#[derive(Default)]
+struct Scratch {
+    inflate: gix::zlib::Inflate,
+    cache: Option<MemoryCappedHashmap>,
+}
+
+impl Clone for Database {
+    fn clone(&self) -> Self {
+        Database { stores: self.stores.clone(), quarantined: self.quarantined, scratch: RefCell::default() }
+    }
 }
 
 impl Database {
-    /// The repository's objects and those of its alternates, inherited ones included.
+    /// The repository's objects and those of its alternates, inherited ones included. Alternates that are not there
+    /// are no error; the advertisement names them.
     pub fn open(repository: &Repository) -> Result<Self> {
-        let mut stores = vec![open_store(&repository.objects_dir, repository.hash)?];
-        for dir in &repository.alternate_dirs {
-            // A stale entry in the environment is no reason to refuse: git ignores it as well.
-            if dir.is_dir() {
-                stores.push(open_store(dir, repository.hash)?);
-            }
-        }
-        Ok(Database { stores })
+        let alternates = alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, &mut |_| {});
+        let dirs = iter::once(repository.objects_dir.clone()).chain(alternates);
+        let stores = dirs.map(|dir| Arc::new(Store::new(dir, repository.hash))).collect();
+        Ok(Database { stores, quarantined: false, scratch: RefCell::default() })
     }
 
     /// The same with the objects of a quarantine directory in front.
     pub fn with_quarantine(&self, dir: &Path, hash: gix::hash::Kind) -> Result<Self> {
-        let mut stores = Vec::with_capacity(self.stores.len() + 1);
-        stores.push(open_store(dir, hash)?);
-        stores.extend(self.stores.iter().cloned());
-        Ok(Database { stores })
+        let quarantine = Arc::new(Store::new(dir.to_owned(), hash));
+        let stores = iter::once(quarantine).chain(self.stores.iter().cloned()).collect();
+        Ok(Database { stores, quarantined: true, scratch: RefCell::default() })
+    }
+
+    /// The object directories in the order of search: the quarantine if there is one, the repository's, its alternates'.
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.stores.iter().map(|store| store.dir.as_path())
     }
 
     /// The kind of object `id`, its content in `buffer`; `None` if it is not there.
+    ///
+    /// A copy that cannot be read is an error only if there is no other.
     pub fn find(&self, id: &gix::oid, buffer: &mut Vec<u8>) -> Result<Option<Kind>> {
-        for store in &self.stores {
-            let found = store.try_find(id, buffer).map_err(|err| anyhow::anyhow!("cannot read object {id}: {err}"))?;
-            if let Some(data) = found {
-                return Ok(Some(data.kind));
-            }
-        }
-        Ok(None)
+        self.search(id, |place| match place {
+            Place::Packed(location) => self.decode(location, buffer).map(Some),
+            Place::Loose(store) => match store.try_find(id, buffer) {
+                Ok(found) => Ok(found.map(|data| data.kind)),
+                Err(err) => Err(anyhow!("{err}")),
+            },
+        })
     }
 
     /// The kind and size of object `id`, without reading its content; `None` if it is not there.
     pub fn header(&self, id: &gix::oid) -> Result<Option<(Kind, u64)>> {
-        for store in &self.stores {
-            let found = FindHeader::try_header(store, id)
-                .map_err(|err| anyhow::anyhow!("cannot read the header of object {id}: {err}"))?;
-            if let Some(header) = found {
-                return Ok(Some((header.kind, header.size)));
-            }
-        }
-        Ok(None)
+        self.search(id, |place| match place {
+            Place::Packed(location) => self.decode_header(location).map(Some),
+            Place::Loose(store) => match store.try_header(id) {
+                Ok(found) => Ok(found.map(|(size, kind)| (kind, size))),
+                Err(err) => Err(anyhow!("{err}")),
+            },
+        })
     }
 
     /// True if there is an object `id`.
-    pub fn contains(&self, id: &ObjectId) -> bool {
-        self.stores.iter().any(|store| store.exists(id))
+    pub fn contains(&self, id: &gix::oid) -> bool {
+        self.stores.iter().any(|store| store.packs.locate(id).is_some())
+            || self.stores.iter().any(|store| store.loose.contains(id))
+            || (self.look_again() && self.stores.iter().any(|store| store.packs.locate(id).is_some()))
+    }
+
+    /// True if this push brought object `id`, whether or not it was there before.
+    pub fn is_quarantined(&self, id: &gix::oid) -> bool {
+        self.quarantined
+            && self.stores.first().is_some_and(|store| store.packs.locate(id).is_some() || store.loose.contains(id))
+    }
+
+    /// Mark a copy of object `id` as just used, so that no `git prune` takes it while the push goes on. False if there
+    /// is none, or none that may be marked: then it is to be written anew.
+    pub fn freshen(&self, id: &gix::oid) -> bool {
+        self.stores.iter().any(|store| {
+            store.packs.locate(id).is_some_and(|location| touch(&location.pack.path()))
+                || touch(&store.loose.object_path(id))
+        })
+    }
+
+    /// What is there as of now, for very many questions from any thread.
+    pub fn known(&self) -> Known {
+        Known(self.stores.clone())
+    }
+
+    fn look_again(&self) -> bool {
+        // Not `any`: each store is to be looked at.
+        self.stores.iter().fold(false, |changed, store| store.packs.look_again() | changed)
+    }
+
+    /// The first copy of object `id` that `read` can read.
+    fn search<T>(&self, id: &gix::oid, mut read: impl FnMut(Place<'_>) -> Result<Option<T>>) -> Result<Option<T>> {
+        let mut failure = None;
+        loop {
+            for location in self.stores.iter().filter_map(|store| store.packs.locate(id)) {
+                match read(Place::Packed(&location)) {
+                    Ok(Some(found)) => return Ok(Some(found)),
+                    Ok(None) => {}
+                    Err(err) => failure = Some(err),
+                }
+            }
+            for store in &self.stores {
+                match read(Place::Loose(&store.loose)) {
+                    Ok(Some(found)) => return Ok(Some(found)),
+                    Ok(None) => {}
+                    Err(err) => failure = Some(err),
+                }
+            }
+            // Somebody who repacks makes the new pack before the old one goes.
+            if !self.look_again() {
+                return failure.map_or(Ok(None), |err| Err(err.context(format!("cannot read object {id}"))));
+            }
+        }
+    }
+
+    fn decode(&self, location: &Location, buffer: &mut Vec<u8>) -> Result<Kind> {
+        let Location { pack, offset } = location;
+        let data = pack.data().ok_or_else(|| anyhow!("cannot open pack '{}'", pack.path().display()))?;
+        let mut scratch = self.scratch.borrow_mut();
+        let Scratch { inflate, cache } = &mut *scratch;
+        let cache = cache.get_or_insert_with(|| MemoryCappedHashmap::new(CACHE_BYTES));
+        let resolve = |base: &gix::oid, _: &mut Vec<u8>| {
+            pack.offset_of(base).map(|offset| data.entry(offset).map(ResolvedBase::InPack)).transpose()
+        };
+        let decoded = data.entry(*offset).and_then(|entry| data.decode_entry(entry, buffer, inflate, &resolve, cache));
+        Ok(decoded.map_err(|err| anyhow!("'{}' at offset {offset}: {err}", pack.path().display()))?.kind)
+    }
+
+    fn decode_header(&self, location: &Location) -> Result<(Kind, u64)> {
+        let Location { pack, offset } = location;
+        let data = pack.data().ok_or_else(|| anyhow!("cannot open pack '{}'", pack.path().display()))?;
+        let resolve = |base: &gix::oid| {
+            pack.offset_of(base).map(|offset| data.entry(offset).map(header::ResolvedBase::InPack)).transpose()
+        };
+        let inflate = &mut self.scratch.borrow_mut().inflate;
+        let decoded = data.entry(*offset).and_then(|entry| data.decode_header(entry, inflate, &resolve));
+        let header = decoded.map_err(|err| anyhow!("'{}' at offset {offset}: {err}", pack.path().display()))?;
+        Ok((header.kind, header.object_size))
     }
 }
 
-fn open_store(dir: &Path, hash: gix::hash::Kind) -> Result<gix::odb::HandleArc> {
-    Ok(gix::odb::at(dir, hash)
-        .with_context(|| format!("cannot open the object directory '{}'", dir.display()))?
-        .into_arc()?)
+impl Store {
+    fn new(dir: PathBuf, hash: gix::hash::Kind) -> Self {
+        Store {
+            packs: Packs::new(&dir, hash),
+            loose: loose::Store::at(dir.clone(), hash),
+            listed: [const { OnceLock::new() }; 256],
+            dir,
+        }
+    }
+
+    /// True if object `id` was loose when its directory was first asked for.
+    fn lists(&self, id: &gix::oid) -> bool {
+        let first = id.first_byte();
+        let list = || {
+            let mut ids = Vec::new();
+            for entry in fs::read_dir(self.dir.join(format!("{first:02x}"))).into_iter().flatten().flatten() {
+                let mut hex = format!("{first:02x}").into_bytes();
+                hex.extend_from_slice(entry.file_name().as_encoded_bytes());
+                ids.extend(ObjectId::from_hex(&hex));
+            }
+            ids.sort_unstable();
+            ids
+        };
+        let ids = self.listed[usize::from(first)].get_or_init(list);
+        ids.binary_search_by(|listed| listed.as_ref().cmp(id)).is_ok()
+    }
+}
+
+/// Which objects a [`Database`] has, as of the first question: it reads each directory once and never looks again.
+#[derive(Clone)]
+pub struct Known(Vec<Arc<Store>>);
+
+impl Known {
+    /// True if object `id` is known.
+    pub fn contains(&self, id: &gix::oid) -> bool {
+        self.0.iter().any(|store| store.packs.locate(id).is_some() || store.lists(id))
+    }
+}
+
+/// Set the times of the file at `path` to now, without opening it: it may be read-only.
+pub(super) fn touch(path: &Path) -> bool {
+    let now = TimeSpec::UTIME_NOW;
+    utimensat(AT_FDCWD, path, &now, &now, UtimensatFlags::FollowSymlink).is_ok()
 }

@@ -1,3 +1,23 @@
 //! How bytes become objects that nobody else can see yet, and what those must be.
 
+pub mod alternates;
+pub mod ancestry;
+pub mod bases;
 pub mod database;
+pub mod decode;
+pub mod delta;
+pub mod entries;
+pub mod index;
+pub mod intake;
+pub mod lane;
+pub mod migrate;
+pub mod pack_index;
+pub mod pack_stream;
+pub mod packs;
+pub mod plan;
+pub mod progress;
+pub mod quarantine;
+pub mod resolve;
+pub mod rows;
+pub mod unpack;
+pub mod visit;

@@ -18,11 +18,9 @@ use gix::{
 use super::snapshot::Snapshot;
 use crate::{
     config::Config,
+    objects::alternates,
     repository::{RefFormat, Repository},
 };
-
-/// How deep alternates may have alternates.
-const MAX_DEPTH: usize = 5;
 
 /// What ties git to one repository (git-rev-parse, `--local-env-vars`), and must not reach a program that looks at another.
 const LOCAL_ENVIRONMENT: [&str; 15] = [
@@ -46,40 +44,8 @@ const LOCAL_ENVIRONMENT: [&str; 15] = [
 /// The object directories that `repository` borrows from, those of the environment first, each followed by its own
 /// alternates (gitrepository-layout, "objects/info/alternates"). All exist; none is there twice.
 pub fn directories(repository: &Repository) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let own = repository.objects_dir.canonicalize().unwrap_or_else(|_| repository.objects_dir.clone());
-    for dir in &repository.alternate_dirs {
-        add(dir, &own, 0, &mut found);
-    }
-    add_listed(&own, &own, 0, &mut found);
-    found
-}
-
-fn add(dir: &Path, own: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    let resolved = dir.canonicalize().ok().filter(|dir| dir.is_dir());
-    let Some(resolved) = resolved else {
-        eprintln!("error: object directory {} does not exist; check .git/objects/info/alternates", dir.display());
-        return;
-    };
-    if resolved == own || found.contains(&resolved) {
-        return;
-    }
-    found.push(resolved.clone());
-    add_listed(&resolved, own, depth + 1, found);
-}
-
-fn add_listed(objects: &Path, own: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    let Ok(list) = std::fs::read(objects.join("info/alternates")) else { return };
-    if depth > MAX_DEPTH {
-        eprintln!("error: {}: ignoring alternate object stores, nesting too deep", objects.display());
-        return;
-    }
-    for line in list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#")) {
-        // A line that starts with a quote is quoted as in C, if that can be undone.
-        let unquoted = line.starts_with(b"\"").then(|| gix::quote::ansi_c::undo(line.as_bstr()).ok()).flatten();
-        let line = unquoted.as_ref().map_or(line.as_bstr(), |(path, _)| path.as_ref());
-        add(&objects.join(OsStr::from_bytes(line)), own, depth, found);
-    }
+    let mut complain = |message| eprintln!("error: {message}");
+    alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, &mut complain)
 }
 
 /// The values of the refs of all alternates, one alternate after another; some may be named more than once.

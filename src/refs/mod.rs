@@ -1,6 +1,9 @@
 //! Reading refs, deciding about them, and changing them.
 
+pub mod advice;
+pub mod aliases;
 pub mod alternates;
+pub mod checkout;
 pub mod identity;
 pub mod lock;
 pub mod loose;
@@ -8,7 +11,10 @@ pub mod name;
 pub mod packed;
 pub mod packed_write;
 pub mod paths;
+pub mod policy;
 pub mod reflog;
 pub mod snapshot;
+pub mod symbolic;
 pub mod transaction;
 pub mod visibility;
+pub mod worktrees;

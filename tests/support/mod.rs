@@ -10,6 +10,7 @@ pub mod push;
 pub mod scene;
 pub mod server;
 pub mod ssh;
+pub mod strace;
 
 use std::path::{Path, PathBuf};
 

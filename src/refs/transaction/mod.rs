@@ -93,7 +93,7 @@ pub type Hook<'a> = &'a mut dyn FnMut(Phase, &BStr) -> Result<()>;
 pub struct Failure {
     /// The word in the report.
     pub refusal: Refusal,
-    /// What to tell the person who pushes, without `error: `.
+    /// What to tell the person who pushes, without `error: `; empty if that was done.
     pub message: BString,
 }
 
@@ -304,6 +304,19 @@ impl Prepared<'_> {
             self.slots.iter().map(|slot| (slot.old.unwrap_or(null), new(slot), slot.name())).collect();
         updates.sort_unstable_by_key(|(_, _, name)| *name);
         updates
+    }
+
+    /// True if nothing speaks against edit `index`.
+    pub fn stands(&self, index: usize) -> bool {
+        self.failures.get(index).is_some_and(Option::is_none)
+    }
+
+    /// Leave out edit `index` for a reason that lies outside of refs, and that was told.
+    pub fn withdraw(&mut self, index: usize, refusal: Refusal) {
+        self.slots.retain(|slot| slot.edit != index);
+        if let Some(failure) = self.failures.get_mut(index) {
+            failure.get_or_insert(Failure { refusal, message: BString::default() });
+        }
     }
 
     /// What the hook is told from `prepared` on: the refs that change, those behind symrefs last; old values as asked for.

@@ -1,0 +1,71 @@
+//! Where the hook of an event is, if the repository has one.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::Result;
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, access},
+};
+
+use crate::{config::Config, repository::Repository};
+
+/// The directory of hooks: `core.hooksPath`, else `hooks` in the common directory.
+#[derive(Debug)]
+pub struct HookDirectory {
+    /// Relative to the git directory, or absolute. Not a `Path`: hooks see it spelt as it is configured.
+    dir: OsString,
+    /// `advice.ignoredHook`
+    advise: bool,
+    /// The hooks that were advised on already.
+    advised: Mutex<BTreeSet<OsString>>,
+}
+
+impl HookDirectory {
+    /// Read the settings; fails on an `advice.ignoredHook` that is no boolean.
+    pub fn new(repository: &Repository, config: &Config) -> Result<Self> {
+        let dir = match &config.hooks_path {
+            Some(path) => path.clone().into_os_string(),
+            None if repository.common_dir == repository.git_dir => "hooks".into(),
+            None => repository.common_dir.join("hooks").into_os_string(),
+        };
+        let advise = config.values.boolean("advice.ignoredHook")?.unwrap_or(true);
+        Ok(HookDirectory { dir, advise, advised: Mutex::default() })
+    }
+
+    /// The hook for `event`, `None` without one. A file that is not executable is none, which the operator is told
+    /// once on stderr.
+    pub fn find(&self, event: &str) -> Option<OsString> {
+        let path = self.path(event);
+        match access(path.as_os_str(), AccessFlags::X_OK) {
+            Ok(()) => Some(path),
+            Err(Errno::EACCES) => {
+                self.hint(path);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn path(&self, event: &str) -> OsString {
+        let mut path = self.dir.clone().into_vec();
+        path.push(b'/');
+        path.extend_from_slice(event.as_bytes());
+        OsString::from_vec(path)
+    }
+
+    fn hint(&self, path: OsString) {
+        let shown = path.as_bytes().escape_ascii().to_string();
+        if self.advise && self.advised.lock().unwrap_or_else(PoisonError::into_inner).insert(path) {
+            eprintln!(
+                "hint: '{shown}' was not run: it is not executable (chmod +x would change that).\n\
+                 hint: Set advice.ignoredHook to false and this is not mentioned again."
+            );
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The programs that a repository's owner has put in the way of a push (githooks), and how they are talked to.
+//!
+//! [`Hooks`] finds and runs them; each hook with a conversation of its own has a file that adds a method to it.
+
+pub mod configured;
+pub mod environment;
+pub mod leftovers;
+pub mod locate;
+pub mod post_update;
+pub mod push_to_checkout;
+pub mod receive;
+pub mod reference_transaction;
+pub mod runner;
+pub mod update;
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    panic::resume_unwind,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use anyhow::Result;
+use bstr::BString;
+
+use self::{
+    configured::ConfiguredHooks,
+    leftovers::Leftovers,
+    locate::HookDirectory,
+    runner::{Invocation, Output, Program},
+};
+use crate::{config::Config, repository::Repository, wire::sideband::Sideband};
+
+/// The hooks of a repository, as one push meets them.
+pub struct Hooks<'a> {
+    sideband: Sideband,
+    push_options: &'a [BString],
+    configured: ConfiguredHooks<'a>,
+    directory: HookDirectory,
+    /// What every child gets.
+    environment: Vec<(OsString, OsString)>,
+    leftovers: Leftovers,
+}
+
+/// What the hooks of an event said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// There is no hook for this event.
+    NoHook,
+    /// All exited with status 0.
+    Yes,
+    /// One did not, was ended by a signal, or could not be started.
+    No,
+}
+
+/// One run of an event's hooks: what they are given, and where their output goes.
+struct Call<'a> {
+    event: &'a str,
+    arguments: Vec<OsString>,
+    stdin: Option<&'a [u8]>,
+    environment: Vec<(OsString, OsString)>,
+    output: Output<'a>,
+}
+
+impl<'a> Hooks<'a> {
+    /// Read which hooks there are; fails on settings that make no sense, before anything is run.
+    ///
+    /// `push_options` are those that the client sent, none where none were negotiated. Give this before the objects are
+    /// taken in or after; the hooks in the hook directory are looked up when they are to run.
+    pub fn new(
+        repository: &Repository,
+        config: &'a Config,
+        sideband: &Sideband,
+        push_options: &'a [BString],
+    ) -> Result<Self> {
+        Ok(Hooks {
+            sideband: sideband.clone(),
+            push_options,
+            configured: ConfiguredHooks::read(&config.values)?,
+            directory: HookDirectory::new(repository, config)?,
+            environment: environment::for_children(),
+            leftovers: Leftovers::default(),
+        })
+    }
+
+    /// Call this before the conversation with the client is ended: nothing that hooks' children say comes after.
+    pub fn finish(&self) {
+        self.leftovers.finish();
+    }
+
+    /// A call of `event`'s hooks that has no arguments and no stdin, and talks to the client.
+    fn call<'b>(&'b self, event: &'b str) -> Call<'b> {
+        Call {
+            event,
+            arguments: Vec::new(),
+            stdin: None,
+            environment: self.environment.clone(),
+            output: Output::Client(&self.sideband, &self.leftovers),
+        }
+    }
+
+    /// True if there is a hook for `event`.
+    pub fn exists(&self, event: &str) -> bool {
+        self.configured.of(event).next().is_some() || self.directory.find(event).is_some()
+    }
+
+    /// Run all hooks of the event: the configured ones, then the one in the hook directory; all, even if one says no.
+    fn run(&self, call: &Call) -> Result<Answer> {
+        let file = self.directory.find(call.event);
+        let mut programs: Vec<_> =
+            self.configured.of(call.event).map(|hook| Program::CommandLine(&hook.command)).collect();
+        programs.extend(file.as_deref().map(Program::File));
+        if programs.is_empty() {
+            return Ok(Answer::NoHook);
+        }
+        let jobs = match call.event {
+            // Two of these would work on one index and work tree.
+            push_to_checkout::EVENT => 1,
+            event => self.configured.jobs(event)?.min(programs.len()),
+        };
+        let agreed = if jobs > 1 {
+            side_by_side(&programs, jobs, |program, floor| call.start(program, Some(floor)))?
+        } else {
+            let mut agreed = true;
+            for program in programs {
+                agreed &= call.start(program, None)?;
+            }
+            agreed
+        };
+        Ok(if agreed { Answer::Yes } else { Answer::No })
+    }
+}
+
+impl Call<'_> {
+    fn start(&self, program: Program, floor: Option<&Mutex<()>>) -> Result<bool> {
+        let invocation = Invocation { program, arguments: &self.arguments, environment: &self.environment };
+        runner::run(&invocation, self.stdin, self.output, floor)
+    }
+}
+
+/// `start` all programs, `jobs` at a time, in their order; true if all of them agreed.
+fn side_by_side(
+    programs: &[Program],
+    jobs: usize,
+    start: impl Fn(Program, &Mutex<()>) -> Result<bool> + Sync,
+) -> Result<bool> {
+    let floor = Mutex::new(());
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut agreed = true;
+        while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            agreed &= start(*program, &floor)?;
+        }
+        Ok(agreed)
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        // All of them are joined, whatever the first says.
+        let verdicts: Vec<Result<bool>> =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
+        verdicts.into_iter().try_fold(true, |agreed, verdict| Ok(agreed & verdict?))
+    })
+}
+
+fn os_string(bytes: &[u8]) -> OsString {
+    OsStr::from_bytes(bytes).to_owned()
+}

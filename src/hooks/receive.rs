@@ -1,0 +1,54 @@
+//! pre-receive and post-receive: every command on one stdin (githooks, "pre-receive", "post-receive").
+
+use std::{ffi::OsString, io::Write};
+
+use anyhow::Result;
+
+use super::{Answer, Hooks, os_string};
+use crate::command::Command;
+
+impl Hooks<'_> {
+    /// Ask pre-receive about all commands, those refused already too. `quarantine` is what makes the new objects
+    /// visible; empty if none arrived.
+    pub fn pre_receive(&self, commands: &[Command], quarantine: &[(&'static str, OsString)]) -> Result<Answer> {
+        let mut lines = Vec::new();
+        for command in commands {
+            writeln!(lines, "{} {} {}", command.old, command.new, command.name)?;
+        }
+        let mut call = self.call("pre-receive");
+        call.stdin = Some(&lines);
+        call.environment.extend(quarantine.iter().map(|(name, value)| (OsString::from(name), value.clone())));
+        call.environment.extend(self.push_options());
+        self.run(&call)
+    }
+
+    /// Tell post-receive what was carried out, as it was in the end; not started if there is nothing to tell. What it
+    /// answers has no effect.
+    pub fn post_receive(&self, commands: &[Command]) -> Result<Answer> {
+        let mut lines = Vec::new();
+        for command in commands.iter().filter(|command| command.is_carried_out()) {
+            if command.results.is_empty() {
+                writeln!(lines, "{} {} {}", command.old, command.new, command.name)?;
+            }
+            for result in &command.results {
+                let old = result.old.unwrap_or(command.old);
+                let new = result.new.unwrap_or(command.new);
+                writeln!(lines, "{old} {new} {}", result.name.as_ref().unwrap_or(&command.name))?;
+            }
+        }
+        if lines.is_empty() {
+            return Ok(Answer::NoHook);
+        }
+        let mut call = self.call("post-receive");
+        call.stdin = Some(&lines);
+        call.environment.extend(self.push_options());
+        self.run(&call)
+    }
+
+    /// The variables that show hooks what `git push --push-option` sent.
+    fn push_options(&self) -> impl Iterator<Item = (OsString, OsString)> {
+        let count = ("GIT_PUSH_OPTION_COUNT".into(), self.push_options.len().to_string().into());
+        let each = self.push_options.iter().enumerate();
+        each.map(|(n, option)| (format!("GIT_PUSH_OPTION_{n}").into(), os_string(option))).chain([count])
+    }
+}

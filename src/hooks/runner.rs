@@ -1,0 +1,280 @@
+//! Runs one hook: starts it, feeds it, passes on what it says, and waits for its exit.
+//!
+//! A hook is over when its process exits. What it wrote until then is passed on before [`run`] returns; what its
+//! children write later, to the output that they inherited, is passed on while the push goes on ([`Leftovers`]). git
+//! waits for the end of that output instead, so that one daemon started by a hook keeps every push hanging.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::{self, PipeReader, PipeWriter, Read, Write},
+    os::{
+        fd::AsFd,
+        unix::{
+            ffi::{OsStrExt, OsStringExt},
+            process::ExitStatusExt,
+        },
+    },
+    panic::resume_unwind,
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+use super::leftovers::Leftovers;
+use crate::wire::sideband::Sideband;
+
+/// The program that runs scripts without `#!` and configured commands.
+const SHELL: &str = "/bin/sh";
+
+/// What is said to and heard from a child at a time, in bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// What to start, and with what.
+#[derive(Debug, Clone, Copy)]
+pub struct Invocation<'a> {
+    /// What to start.
+    pub program: Program<'a>,
+    /// The arguments behind the program's own.
+    pub arguments: &'a [OsString],
+    /// Variables that the hook gets beside, or instead of, this process's own.
+    pub environment: &'a [(OsString, OsString)],
+}
+
+/// The ways that hooks are given in.
+#[derive(Debug, Clone, Copy)]
+pub enum Program<'a> {
+    /// The path of a file.
+    File(&'a OsStr),
+    /// A command line for the shell, which gets the arguments as `"$@"`.
+    CommandLine(&'a OsStr),
+}
+
+/// Where a hook's output goes.
+#[derive(Clone, Copy)]
+pub enum Output<'a> {
+    /// To the person who pushes.
+    Client(&'a Sideband, &'a Leftovers),
+    /// To this process's own stderr.
+    Stderr,
+}
+
+/// Run a hook to its end; true if it exited with status 0. That it could not be started, or died, is told on stderr.
+///
+/// Without `stdin` the hook reads from `/dev/null`. That it does not read all it is offered is no error. Hooks that run
+/// side by side share a `floor`: the first to speak holds it to its end, while what others say waits in their pipes.
+pub fn run(invocation: &Invocation, stdin: Option<&[u8]>, output: Output, floor: Option<&Mutex<()>>) -> Result<bool> {
+    // With side-band its output has to be put in packets; else stderr is where it belongs anyway.
+    let packets = matches!(output, Output::Client(sideband, _) if sideband.is_multiplexed());
+    let (reader, writer) = if packets || floor.is_some() {
+        let (reader, writer) = io::pipe().context("cannot make a pipe for the output of a hook")?;
+        (Some(reader), Some(writer))
+    } else {
+        (None, None)
+    };
+    let started = start(invocation, stdin.is_some(), writer.as_ref());
+    drop(writer);
+    let mut child = match started {
+        Ok(child) => child,
+        Err(err) => {
+            eprintln!("fatal: cannot exec '{}': {}", invocation.shown(), in_words(&err));
+            return Ok(false);
+        }
+    };
+    let mut speaking = None;
+    let tell = |bytes: &[u8]| {
+        if let (Some(floor), None) = (floor, &speaking) {
+            speaking = Some(floor.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        match output {
+            Output::Client(sideband, _) => sideband.tell(bytes),
+            Output::Stderr => drop(io::stderr().write_all(bytes)),
+        }
+    };
+    let (status, rest) = converse(&mut child, stdin.unwrap_or_default(), reader, tell)
+        .with_context(|| format!("cannot follow '{}'", invocation.shown()))?;
+    if let (Some(rest), Output::Client(sideband, leftovers)) = (rest, output) {
+        leftovers.follow(rest, sideband.clone());
+    }
+    // As git: these signals are what ends a hook that is interrupted, or whose reader went away.
+    if let Some(signal) =
+        status.signal().filter(|signal| ![libc::SIGINT, libc::SIGQUIT, libc::SIGPIPE].contains(signal))
+    {
+        eprintln!("error: {} died of signal {signal}", invocation.shown());
+    }
+    Ok(status.success())
+}
+
+impl Invocation<'_> {
+    fn shown(&self) -> impl std::fmt::Display {
+        match self.program {
+            Program::File(path) => path.display(),
+            Program::CommandLine(line) => line.display(),
+        }
+    }
+
+    fn command(&self) -> Command {
+        match self.program {
+            Program::File(path) => Command::new(path),
+            Program::CommandLine(line) if is_one_word(line.as_bytes()) => Command::new(line),
+            Program::CommandLine(line) => {
+                let mut script = line.to_owned().into_vec();
+                if !self.arguments.is_empty() {
+                    script.extend_from_slice(b" \"$@\"");
+                }
+                let mut shell = Command::new(SHELL);
+                // The word behind the script is the shell's `$0`.
+                shell.arg("-c").arg(OsString::from_vec(script)).arg(line);
+                shell
+            }
+        }
+    }
+}
+
+/// True if the shell would do nothing with `line` but start the program of that name.
+fn is_one_word(line: &[u8]) -> bool {
+    !line.is_empty() && line.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(byte))
+}
+
+/// Start a hook. Whatever is not given to it here is closed in it.
+fn start(invocation: &Invocation, feed: bool, output: Option<&PipeWriter>) -> io::Result<Child> {
+    let spawn = |mut command: Command| {
+        command.args(invocation.arguments).envs(invocation.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(if feed { Stdio::piped() } else { Stdio::null() });
+        match output {
+            Some(writer) => command.stdout(writer.try_clone()?).stderr(writer.try_clone()?),
+            None => command.stdout(io::stderr()).stderr(Stdio::inherit()),
+        };
+        command.spawn()
+    };
+    match (spawn(invocation.command()), invocation.program) {
+        (Err(err), Program::File(script)) if err.raw_os_error() == Some(libc::ENOEXEC) => {
+            let mut shell = Command::new(SHELL);
+            shell.arg(script);
+            spawn(shell)
+        }
+        (result, _) => result,
+    }
+}
+
+/// Feed `child` and `tell` what it says until it exits. Gives back its output if somebody else still holds that open.
+fn converse(
+    child: &mut Child,
+    mut to_say: &[u8],
+    mut output: Option<PipeReader>,
+    mut tell: impl FnMut(&[u8]),
+) -> io::Result<(ExitStatus, Option<PipeReader>)> {
+    let mut feed = child.stdin.take();
+    if let Some(feed) = &feed {
+        // Else a child that neither reads nor exits would keep its own output from being read.
+        fcntl(feed, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    }
+    // Its end shows that the child has exited, to poll(2), which cannot wait for a process.
+    let (exit, exited) = io::pipe()?;
+    thread::scope(|scope| {
+        let waiter = scope.spawn(move || {
+            let status = child.wait();
+            drop(exited);
+            status
+        });
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            say(&mut feed, &mut to_say);
+            match await_any(&exit, output.as_ref(), feed.as_ref())? {
+                Event::Exit => break,
+                Event::Output => {
+                    hear(&mut output, &mut buffer, &mut tell)?;
+                }
+                Event::Listening => {}
+            }
+        }
+        if let Some(pipe) = &output {
+            // What it wrote before its exit is in the pipe. More than the pipe holds is somebody else's.
+            let mut held = usize::try_from(fcntl(pipe, FcntlArg::F_GETPIPE_SZ)?).unwrap_or(CHUNK);
+            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+            while held > 0 {
+                match hear(&mut output, &mut buffer, &mut tell)? {
+                    0 => break,
+                    heard => held = held.saturating_sub(heard),
+                }
+            }
+        }
+        if let Some(pipe) = &output {
+            fcntl(pipe, FcntlArg::F_SETFL(OFlag::empty()))?;
+        }
+        let status = waiter.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        Ok((status, output))
+    })
+}
+
+/// What happens in a conversation with a child.
+enum Event {
+    Exit,
+    Output,
+    Listening,
+}
+
+/// Wait for the child's exit, or until it said something, or will listen.
+fn await_any(exit: &PipeReader, output: Option<&PipeReader>, feed: Option<&ChildStdin>) -> io::Result<Event> {
+    let mut awaited = vec![(Event::Exit, PollFd::new(exit.as_fd(), PollFlags::POLLIN))];
+    awaited.extend(output.map(|output| (Event::Output, PollFd::new(output.as_fd(), PollFlags::POLLIN))));
+    awaited.extend(feed.map(|feed| (Event::Listening, PollFd::new(feed.as_fd(), PollFlags::POLLOUT))));
+    let (mut events, mut fds): (Vec<_>, Vec<_>) = awaited.into_iter().unzip();
+    loop {
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(err) => return Err(err.into()),
+        }
+        if let Some(first) = fds.iter().position(|fd| fd.any().unwrap_or(true)) {
+            return Ok(events.swap_remove(first));
+        }
+    }
+}
+
+/// Write what the child takes without waiting; close its stdin when that was all, or when it does not listen any more.
+fn say(feed: &mut Option<ChildStdin>, to_say: &mut &[u8]) {
+    while let Some(pipe) = feed {
+        match pipe.write(to_say) {
+            Ok(taken) => *to_say = &to_say[taken..],
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
+            Err(_) => *to_say = &[],
+        }
+        if to_say.is_empty() {
+            *feed = None;
+        }
+    }
+}
+
+/// Read some output and pass it on: how many bytes it was, 0 if there is none for now. Closes `output` at its end.
+fn hear(output: &mut Option<PipeReader>, buffer: &mut [u8], tell: &mut impl FnMut(&[u8])) -> io::Result<usize> {
+    let Some(pipe) = output else { return Ok(0) };
+    loop {
+        match pipe.read(buffer) {
+            Ok(0) => {
+                *output = None;
+                return Ok(0);
+            }
+            Ok(heard) => {
+                tell(&buffer[..heard]);
+                return Ok(heard);
+            }
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(err) => return Err(err),
+        }
+    }
+}
+
+/// The system's words for an error, without Rust's `(os error …)`.
+fn in_words(err: &io::Error) -> String {
+    err.raw_os_error().map_or_else(|| err.to_string(), |number| Errno::from_raw(number).desc().to_owned())
+}

@@ -1,0 +1,233 @@
+//! The first pass over a pack, while it streams in: every entry is inflated, every whole object hashed.
+//!
+//! Three things happen side by side in a large pack: entries are inflated, the objects in them hashed, and the pack
+//! itself hashed and written to disk for the second pass, [`resolve`](super::resolve). Memory is bounded by the number of entries
+//! that came in, at some forty bytes each, and a few buffers of fixed size, whatever an entry claims or inflates to.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    mem,
+    ops::Range,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use gix::{ObjectId, hash::Hasher, objs::Kind};
+
+use super::{
+    lane::{Lane, Work},
+    pack_stream::{Content, PackStream},
+    rows::{Base, Ids, Rows},
+    visit::Visit,
+};
+
+/// How much inflated data goes to be hashed at once, in bytes. Larger objects go in parts.
+const BATCH: usize = 1 << 19;
+/// How many objects go to be hashed at once, however small they are.
+const PARTS: usize = 1 << 13;
+/// How much of the pack goes to be hashed and written at once, in bytes.
+const BLOCK: usize = 1 << 18;
+
+/// What the first pass found.
+pub struct Decoded<V> {
+    /// All entries; those that are no deltas have their ids.
+    pub rows: Rows,
+    /// Those too large for one batch, which `visit` did not see.
+    pub large: Vec<u32>,
+    /// What saw the others.
+    pub visit: V,
+    /// The hash of the pack.
+    pub trailer: ObjectId,
+}
+
+/// Read the pack of `count` entries that begins with `header` and goes on in `input`, and write it to `file`.
+pub fn decode<V: Visit>(
+    input: &mut dyn Read,
+    (header, count): ([u8; 12], u32),
+    limit: Option<(u64, String)>,
+    hash: gix::hash::Kind,
+    (mut file, threaded): (&File, bool),
+    visit: V,
+) -> Result<Decoded<V>> {
+    let (passed, large) = (gix::hash::hasher(hash), Vec::new());
+    let store = Store { file, hasher: passed };
+    let name = Name { hash, hasher: gix::hash::hasher(hash), ids: Ids::new(hash), large, visit };
+    let (store, name, mut rows, trailer) = std::thread::scope(|scope| -> Result<_> {
+        let (store, mut name) = if threaded {
+            (Lane::beside(scope, "store", store)?, Lane::beside(scope, "name", name)?)
+        } else {
+            (Lane::Here(store), Lane::Here(name))
+        };
+        let mut tee = Tee { block: Vec::new(), lane: store };
+        let mut stream = PackStream::new(input, header, limit, |bytes: &[u8]| tee.pass(bytes));
+        let rows = read_entries(&mut stream, count, hash, &mut name)?;
+        let trailer = stream.trailer(hash)?;
+        Ok((tee.finish()?, name.finish()?, rows, trailer))
+    })?;
+    ensure!(store.hasher.try_finalize().is_ok_and(|found| found == trailer), "pack is corrupted (SHA1 mismatch)");
+    file.write_all(trailer.as_slice()).context("cannot write the pack")?;
+    rows.put_ids(name.ids);
+    Ok(Decoded { rows, large: name.large, visit: name.visit, trailer })
+}
+
+fn read_entries<'scope, W: FnMut(&[u8]) -> Result<()>, V: Visit + 'scope>(
+    stream: &mut PackStream<'_, W>,
+    count: u32,
+    hash: gix::hash::Kind,
+    name: &mut Lane<'scope, Batch, Name<V>>,
+) -> Result<Rows> {
+    let mut rows = Rows::new(hash);
+    let mut batch = Batch::default();
+    let mut scratch = vec![0; 1 << 14];
+    for row in 0..count {
+        let entry = stream.entry(hash)?;
+        let base = match entry.content {
+            Content::Object(kind) => {
+                let whole = entry.size <= BATCH as u64;
+                if (whole && entry.size > batch.room() as u64) || batch.parts.len() >= PARTS {
+                    batch = name.send(batch)?;
+                }
+                let (mut start, mut first, mut left) = (batch.used, true, entry.size);
+                while left > 0 {
+                    if batch.room() == 0 {
+                        batch.parts.push(Part {
+                            row,
+                            kind,
+                            size: entry.size,
+                            bytes: start..batch.used,
+                            first,
+                            last: false,
+                        });
+                        batch = name.send(batch)?;
+                        (start, first) = (batch.used, false);
+                    }
+                    let more = stream.inflate(batch.free())?;
+                    batch.used += more;
+                    left -= more as u64;
+                }
+                stream.skip(&mut scratch)?;
+                batch.parts.push(Part { row, kind, size: entry.size, bytes: start..batch.used, first, last: true });
+                Base::None(kind)
+            }
+            Content::OffsetDelta(base) => {
+                stream.skip(&mut scratch)?;
+                match rows.at_offset(base) {
+                    Some(base) => Base::Row(base),
+                    None => bail!("pack has bad object at offset {}: no delta base at {base}", entry.offset),
+                }
+            }
+            Content::RefDelta(base) => {
+                stream.skip(&mut scratch)?;
+                Base::Ref(rows.push_ref(&base))
+            }
+        };
+        rows.push(entry.offset, stream.crc(), base);
+    }
+    name.send(batch)?;
+    rows.end = stream.offset();
+    Ok(rows)
+}
+
+/// Inflated objects, or parts of one.
+struct Batch {
+    data: Vec<u8>,
+    used: usize,
+    parts: Vec<Part>,
+}
+
+struct Part {
+    row: u32,
+    kind: Kind,
+    /// The size of the whole object.
+    size: u64,
+    bytes: Range<usize>,
+    first: bool,
+    last: bool,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Batch { data: vec![0; BATCH], used: 0, parts: Vec::new() }
+    }
+}
+
+impl Batch {
+    fn room(&self) -> usize {
+        self.data.len() - self.used
+    }
+
+    fn free(&mut self) -> &mut [u8] {
+        &mut self.data[self.used..]
+    }
+}
+
+/// Names objects: hashes them, and shows them to whoever looks.
+struct Name<V> {
+    hash: gix::hash::Kind,
+    /// Of an object whose end did not come yet.
+    hasher: Hasher,
+    ids: Ids,
+    large: Vec<u32>,
+    visit: V,
+}
+
+impl<V: Visit> Work<Batch> for Name<V> {
+    fn take(&mut self, batch: &mut Batch) -> Result<()> {
+        for part in batch.parts.drain(..) {
+            let data = &batch.data[part.bytes];
+            if part.first {
+                self.hasher = gix::hash::hasher(self.hash);
+                self.hasher.update(&gix::objs::encode::loose_header(part.kind, part.size));
+            }
+            self.hasher.update(data);
+            if part.last {
+                let hasher = mem::replace(&mut self.hasher, gix::hash::hasher(self.hash));
+                let id = hasher.try_finalize().map_err(|err| anyhow::anyhow!("{err}"))?;
+                self.ids.set(part.row, &id);
+                if part.first {
+                    self.visit.visit(&id, part.kind, data)?;
+                } else {
+                    self.large.push(part.row);
+                }
+            }
+        }
+        batch.used = 0;
+        Ok(())
+    }
+}
+
+/// Hashes the pack and writes it to disk.
+struct Store<'a> {
+    file: &'a File,
+    hasher: Hasher,
+}
+
+impl Work<Vec<u8>> for Store<'_> {
+    fn take(&mut self, block: &mut Vec<u8>) -> Result<()> {
+        self.hasher.update(block);
+        self.file.write_all(block).context("cannot write the pack")?;
+        block.clear();
+        Ok(())
+    }
+}
+
+/// Gathers the bytes of the pack.
+struct Tee<'scope, 'a: 'scope> {
+    block: Vec<u8>,
+    lane: Lane<'scope, Vec<u8>, Store<'a>>,
+}
+
+impl<'scope, 'a: 'scope> Tee<'scope, 'a> {
+    fn pass(&mut self, bytes: &[u8]) -> Result<()> {
+        self.block.extend_from_slice(bytes);
+        if self.block.len() >= BLOCK {
+            self.block = self.lane.send(mem::take(&mut self.block))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Store<'a>> {
+        self.lane.send(self.block)?;
+        self.lane.finish()
+    }
+}

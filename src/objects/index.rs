@@ -1,0 +1,252 @@
+//! Many objects: the pack stays a pack, gets an index, and is completed where it is thin.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{FileExt, PermissionsExt},
+    },
+    path::Path,
+};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use gix::{
+    ObjectId,
+    objs::Kind,
+    oid,
+    zlib::{Compression, stream::deflate},
+};
+
+use super::{
+    database::{Database, Known},
+    decode::{Decoded, decode},
+    entries::Entries,
+    intake::Intake,
+    pack_index::{write_index, write_reverse_index},
+    progress::Progress,
+    resolve::{Settings, resolve},
+    rows::{Base, Rows},
+    visit::Visit,
+};
+use crate::shared_mode::create_dir;
+
+/// Read the pack that begins with `header` and has `count` entries into the quarantine.
+pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)) -> Result<()> {
+    let (config, hash) = (intake.config, intake.repository.hash);
+    let dir = intake.quarantine.dir().join("pack");
+    create_dir(&dir, config.shared_repository).with_context(|| format!("cannot create '{}'", dir.display()))?;
+    let path = dir.join("tmp_pack");
+    let file = create(&path)?;
+
+    let limit = config
+        .max_input_size
+        .map(|limit| (limit, format!("pack exceeds maximum allowed size ({})", human_size(limit))));
+    let collide = Collide { known: intake.database.known(), database: intake.database.clone(), existing: Vec::new() };
+    let Decoded { mut rows, large, mut visit, mut trailer } =
+        decode(input, header, limit, hash, (&file, true), collide)?;
+    visit.check_large(&file, &rows, &large, intake.delta_limit())?;
+
+    let mut borrowed = Borrowed { file: &file, at: rows.end, level: config.pack_compression, entries: Vec::new() };
+    let messages = intake.progress.then_some(intake.messages);
+    let progress = Progress::new("Resolving deltas", rows.deltas() as u64, messages);
+    let settings = Settings { threads: intake.threads(), limit: intake.delta_limit() };
+    let borrow = &mut |id: &oid, data: &mut Vec<u8>| match intake.borrow(id, data)? {
+        Some(kind) => borrowed.append(id, kind, data).map(|()| Some(kind)),
+        None => Ok(None),
+    };
+    let (unresolved, progress) = resolve(&file, &mut rows, &visit, &settings, progress, borrow)?;
+    progress.finish(&match borrowed.entries.len() {
+        0 => "done".into(),
+        1 => "completed with 1 local object".into(),
+        n => format!("completed with {n} local objects"),
+    });
+    match unresolved {
+        0 => {}
+        1 => bail!("pack has 1 unresolved delta"),
+        n => bail!("pack has {n} unresolved deltas"),
+    }
+    if !borrowed.entries.is_empty() {
+        trailer = borrowed.complete(&mut rows)?;
+    }
+    drop(visit);
+
+    let name = |extension| dir.join(format!("pack-{trailer}.{extension}"));
+    let written = |what, path: &Path, file: &File, sync| seal(intake, path, file, sync).context(what);
+    let index = create(&name("idx"))?;
+    let order = write_index(&index, &rows, &trailer).context("cannot write the pack's index")?;
+    written("cannot write the pack's index", &name("idx"), &index, config.fsync.pack_metadata)?;
+    if config.write_reverse_index {
+        let reverse = create(&name("rev"))?;
+        write_reverse_index(&reverse, &order, hash, &trailer).context("cannot write the pack's reverse index")?;
+        written("cannot write the pack's reverse index", &name("rev"), &reverse, config.fsync.pack_metadata)?;
+    }
+    let mut keep = create(&name("keep"))?;
+    let host = nix::unistd::gethostname().unwrap_or_default().into_vec();
+    let message = [format!("receive-pack {} on ", std::process::id()).as_bytes(), &host, b"\n"].concat();
+    keep.write_all(&message).context("cannot write the pack's keep file")?;
+    written("cannot write the pack's keep file", &name("keep"), &keep, config.fsync.pack_metadata)?;
+    written("cannot write the pack", &path, &file, config.fsync.packs)?;
+    fs::rename(&path, name("pack")).context("cannot name the pack")
+}
+
+fn create(path: &Path) -> Result<File> {
+    let options = File::options().read(true).write(true).create_new(true).to_owned();
+    options.open(path).with_context(|| format!("cannot create '{}'", path.display()))
+}
+
+/// The file at `path` is complete: nobody writes to it any more, and it is on disk if asked for.
+fn seal(intake: &Intake<'_>, path: &Path, file: &File, sync: bool) -> Result<()> {
+    file.set_permissions(fs::Permissions::from_mode(0o444))?;
+    intake.config.shared_repository.adjust(path)?;
+    if sync {
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Objects that a thin pack is based on, put behind its own.
+struct Borrowed<'a> {
+    file: &'a File,
+    at: u64,
+    level: i32,
+    entries: Vec<(u64, u32, Kind, ObjectId)>,
+}
+
+impl Borrowed<'_> {
+    fn append(&mut self, id: &oid, kind: Kind, data: &[u8]) -> Result<()> {
+        let mut entry = Vec::new();
+        let header = match kind {
+            Kind::Commit => gix_pack::data::entry::Header::Commit,
+            Kind::Tree => gix_pack::data::entry::Header::Tree,
+            Kind::Blob => gix_pack::data::entry::Header::Blob,
+            Kind::Tag => gix_pack::data::entry::Header::Tag,
+        };
+        header.write_to(data.len() as u64, &mut entry)?;
+        let mut out = deflate::Write::new(entry, Compression::new(self.level).unwrap_or_default());
+        out.write_all(data)?;
+        out.flush()?;
+        let entry = out.into_inner();
+        self.file.write_all_at(&entry, self.at).context("cannot complete the pack")?;
+        self.entries.push((self.at, crc32fast::hash(&entry), kind, id.to_owned()));
+        self.at += entry.len() as u64;
+        Ok(())
+    }
+
+    /// Make a pack of it again: `rows` get the new entries, the header their number. Returns the new trailer.
+    fn complete(self, rows: &mut Rows) -> Result<ObjectId> {
+        let mut added = Vec::new();
+        for (offset, crc, kind, id) in self.entries {
+            added.push((rows.push(offset, crc, Base::None(kind)), id));
+        }
+        rows.end = self.at;
+        let mut ids = rows.take_ids();
+        added.iter().for_each(|(row, id)| ids.set(*row, id));
+        rows.put_ids(ids);
+
+        let rewrite = || -> std::io::Result<ObjectId> {
+            self.file.write_all_at(&rows.len().to_be_bytes(), 8)?;
+            let mut hasher = gix::hash::hasher(rows.hash);
+            let (mut block, mut at) = (vec![0; 1 << 17], 0);
+            while at < self.at {
+                let len = (self.at - at).min(block.len() as u64) as usize;
+                self.file.read_exact_at(&mut block[..len], at)?;
+                hasher.update(&block[..len]);
+                at += len as u64;
+            }
+            let trailer = hasher.try_finalize().map_err(std::io::Error::other)?;
+            self.file.write_all_at(trailer.as_slice(), self.at)?;
+            self.file.set_len(self.at + rows.hash.len_in_bytes() as u64)?;
+            Ok(trailer)
+        };
+        rewrite().context("cannot complete the pack")
+    }
+}
+
+/// Refuses an object that has the name of another one.
+struct Collide {
+    known: Known,
+    database: Database,
+    existing: Vec<u8>,
+}
+
+impl Clone for Collide {
+    fn clone(&self) -> Self {
+        Collide { known: self.known.clone(), database: self.database.clone(), existing: Vec::new() }
+    }
+}
+
+impl Visit for Collide {
+    fn visit(&mut self, id: &ObjectId, kind: Kind, data: &[u8]) -> Result<()> {
+        if !self.known.contains(id) {
+            return Ok(());
+        }
+        let found = self.database.find(id, &mut self.existing)?;
+        ensure!(found.is_none_or(|found| found == kind && self.existing == data), collision(id));
+        Ok(())
+    }
+}
+
+impl Collide {
+    /// The same for those that are not looked at while they come in. Content is compared up to `limit` bytes.
+    fn check_large(&mut self, file: &File, rows: &Rows, large: &[u32], limit: u64) -> Result<()> {
+        for &row in large {
+            let id = rows.id(row);
+            let Base::None(kind) = rows.get(row).base else { continue };
+            if !self.known.contains(id) {
+                continue;
+            }
+            let Some(found) = self.database.header(id)? else { continue };
+            let mut entries = Entries::new(file, rows);
+            ensure!(found == (kind, entries.size(row)?), collision(id));
+            if found.1 > limit {
+                continue;
+            }
+            self.database.find(id, &mut self.existing)?;
+            let mut left = &self.existing[..];
+            entries.stream(row, &mut |bytes| {
+                left = left.strip_prefix(bytes).ok_or_else(|| anyhow!("{}", collision(id)))?;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn collision(id: &oid) -> String {
+    format!("SHA1 COLLISION FOUND WITH {id} !")
+}
+
+/// `bytes` as git writes sizes for people.
+fn human_size(bytes: u64) -> String {
+    let scaled = |unit: u64, name: &str, round: u64| {
+        let bytes = bytes + round;
+        format!("{}.{:02} {name}", bytes / unit, bytes % unit * 100 / unit)
+    };
+    match bytes {
+        0x4000_0001.. => format!("{}.{:02} GiB", bytes >> 30, (bytes & 0x3fff_ffff) / 10_737_419),
+        0x10_0001.. => scaled(1 << 20, "MiB", 5243),
+        0x401.. => scaled(1 << 10, "KiB", 5),
+        1 => "1 byte".into(),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_in_git() {
+        for (bytes, text) in [
+            (1, "1 byte"),
+            (1000, "1000 bytes"),
+            (1024, "1024 bytes"),
+            (1536, "1.50 KiB"),
+            (5 << 20, "5.00 MiB"),
+            (3 << 30, "3.00 GiB"),
+        ] {
+            assert_eq!(human_size(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Bytes in, objects out: reads the pack of a push into the quarantine, whatever the client sends.
+
+use std::{fmt, io::Read};
+
+use anyhow::{Result, anyhow, bail, ensure};
+use gix::{objs::Kind, oid};
+
+use super::{database::Database, index::index, pack_stream::read_header, quarantine::Quarantine, unpack::unpack};
+use crate::{config::Config, repository::Repository, wire::sideband::Sideband};
+
+/// What taking in a pack needs to know.
+pub struct Intake<'a> {
+    /// Whose objects complete a thin pack.
+    pub repository: &'a Repository,
+    /// The limits and the settings of compression, threads and syncing.
+    pub config: &'a Config,
+    /// The objects that are there already, without the quarantine's.
+    pub database: &'a Database,
+    /// Where the new ones go.
+    pub quarantine: &'a Quarantine,
+    /// Where the person who pushes is told what is wrong, and how far it is.
+    pub messages: &'a Sideband,
+    /// Tell how far it is: neither `quiet` nor without side-band.
+    pub progress: bool,
+    /// `--reject-thin-pack-for-testing`
+    pub reject_thin: bool,
+}
+
+/// Why a pack was not taken in: its `Display` is the text behind `unpack ` in the report. The person who pushes was told more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnpackError(&'static str);
+
+impl fmt::Display for UnpackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for UnpackError {}
+
+impl Intake<'_> {
+    /// Read one pack from `input`, which stands at its first byte, up to its trailer. Never waits for a byte behind it.
+    ///
+    /// Whatever of it was written when this fails is in the quarantine, and goes with it.
+    pub fn receive(&self, input: &mut dyn Read) -> Result<(), UnpackError> {
+        let header = read_header(input).map_err(UnpackError)?;
+        let few = u64::from(header.1) < self.config.unpack_limit;
+        let (outcome, reason) = if few {
+            (unpack(self, input, header), "unpack-objects abnormal exit")
+        } else {
+            (index(self, input, header), "index-pack abnormal exit")
+        };
+        outcome.map_err(|err| {
+            self.messages.tell(format!("fatal: {err:#}\n").as_bytes());
+            UnpackError(reason)
+        })
+    }
+
+    /// Read object `id` of the repository, which something in a thin pack is based on, into `data`.
+    pub(super) fn borrow(&self, id: &oid, data: &mut Vec<u8>) -> Result<Option<Kind>> {
+        let limit = self.delta_limit();
+        match self.database.header(id)? {
+            _ if self.reject_thin => return Ok(None),
+            None => return Ok(None),
+            Some((_, size)) if size > limit => {
+                bail!("object {id} has {size} bytes, more than the {limit} that core.bigFileThreshold leaves to deltas")
+            }
+            Some(_) => {}
+        }
+        let Some(kind) = self.database.find(id, data)? else { return Ok(None) };
+        let found = gix::objs::compute_hash(id.kind(), kind, data).map_err(|err| anyhow!("{err}"))?;
+        ensure!(*found == *id, "local object {id} is corrupt");
+        Ok(Some(kind))
+    }
+
+    /// The largest object, in bytes, that may be a delta or be made of one: they are held in memory. No client makes deltas
+    /// of larger ones unless it is told to.
+    pub(super) fn delta_limit(&self) -> u64 {
+        self.config.big_file_threshold.max(512 << 20)
+    }
+
+    /// How many threads resolve deltas.
+    pub(super) fn threads(&self) -> usize {
+        match self.config.pack_threads {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get()),
+            threads => threads,
+        }
+    }
+}

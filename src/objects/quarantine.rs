@@ -1,0 +1,147 @@
+//! Where the objects of a push wait until the push is accepted: a directory that no other process looks into.
+//!
+//! It lies inside the object directory, so that moving its files out is a rename, and under a name that `git prune`
+//! knows, so that one left behind by a power failure goes away some day. Dropping it removes everything in it.
+
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::PermissionsExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    config::Config,
+    interrupt::{Doomed, Interrupts},
+    repository::Repository,
+};
+
+/// The objects of one push, kept apart from the repository's.
+#[derive(Debug)]
+pub struct Quarantine {
+    // Removed before `doomed` lets go of it.
+    dir: tempfile::TempDir,
+    pub(super) objects_dir: PathBuf,
+    pub(super) interrupts: Interrupts,
+    pub(super) config: Settings,
+    environment: Vec<(&'static str, OsString)>,
+    _doomed: Doomed,
+}
+
+/// What of the configuration migration heeds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings {
+    pub(super) shared: crate::config::SharedRepository,
+    pub(super) fsync: crate::config::Fsync,
+}
+
+impl Quarantine {
+    /// Make an empty one. It and all it holds goes when the value is dropped or a signal ends the process.
+    pub fn create(repository: &Repository, config: &Config, interrupts: &Interrupts) -> Result<Self> {
+        let objects_dir = &repository.objects_dir;
+        let dir = tempfile::Builder::new()
+            .prefix("tmp_objdir-incoming-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(objects_dir)
+            .with_context(|| format!("cannot create a quarantine directory in '{}'", objects_dir.display()))?;
+        let doomed = interrupts.doom(dir.path().to_owned());
+        config
+            .shared_repository
+            .adjust(dir.path())
+            .with_context(|| format!("cannot set the permissions of '{}'", dir.path().display()))?;
+        let environment = environment(repository, dir.path());
+        Ok(Quarantine {
+            dir,
+            objects_dir: objects_dir.clone(),
+            interrupts: interrupts.clone(),
+            config: Settings { shared: config.shared_repository, fsync: config.fsync },
+            environment,
+            _doomed: doomed,
+        })
+    }
+
+    /// The directory: an object directory like any other, with loose objects and `pack/`.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The variables that let a hook's git see the new objects beside the repository's own: `GIT_QUARANTINE_PATH`,
+    /// which also forbids it to update refs, `GIT_OBJECT_DIRECTORY` and `GIT_ALTERNATE_OBJECT_DIRECTORIES` (git(1)).
+    pub fn environment(&self) -> Vec<(&'static str, OsString)> {
+        self.environment.clone()
+    }
+}
+
+fn environment(repository: &Repository, dir: &Path) -> Vec<(&'static str, OsString)> {
+    // git spells the usual place as seen from the git directory that it changed into, and hooks compare such strings.
+    let objects = if repository.objects_dir == repository.git_dir.join("objects") {
+        let mut spelled = repository.git_dir.clone().into_os_string();
+        spelled.push("/./objects");
+        spelled
+    } else {
+        repository.objects_dir.clone().into_os_string()
+    };
+    let mut own = objects.clone();
+    own.push("/");
+    own.push(dir.file_name().unwrap_or_default());
+
+    let mut alternates = repository.inherited_alternates.clone().unwrap_or_default();
+    if repository.inherited_alternates.is_some() {
+        alternates.push(":");
+    }
+    alternates.push(quoted_path(objects));
+    vec![
+        ("GIT_OBJECT_DIRECTORY", own.clone()),
+        ("GIT_ALTERNATE_OBJECT_DIRECTORIES", alternates),
+        ("GIT_QUARANTINE_PATH", own),
+    ]
+}
+
+/// `path` as one part of a `:`-separated list: quoted as in C where it would be taken apart or unquoted otherwise.
+fn quoted_path(path: OsString) -> OsString {
+    let bytes = path.as_bytes();
+    if !bytes.contains(&b':') && !bytes.starts_with(b"\"") {
+        return path;
+    }
+    let mut quoted = vec![b'"'];
+    for &byte in bytes {
+        let escape = match byte {
+            0x07 => b'a',
+            0x08 => b'b',
+            b'\t' => b't',
+            b'\n' => b'n',
+            0x0b => b'v',
+            0x0c => b'f',
+            b'\r' => b'r',
+            b'"' | b'\\' => byte,
+            0x20..0x7f => {
+                quoted.push(byte);
+                continue;
+            }
+            _ => {
+                quoted.extend_from_slice(format!("\\{byte:03o}").as_bytes());
+                continue;
+            }
+        };
+        quoted.extend_from_slice(&[b'\\', escape]);
+    }
+    quoted.push(b'"');
+    OsString::from_vec(quoted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_quoted_where_a_list_would_misread_it() {
+        assert_eq!(quoted_path("/a b/objects".into()), "/a b/objects");
+        assert_eq!(quoted_path("/a:b\"\\\n\u{1}ü".into()), "\"/a:b\\\"\\\\\\n\\001\\303\\274\"");
+        assert_eq!(quoted_path("\"x".into()), "\"\\\"x\"");
+    }
+}

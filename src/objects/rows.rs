@@ -1,0 +1,150 @@
+//! What is known about each entry of a pack: some forty bytes an object, for packs of millions of them.
+
+use gix::{ObjectId, objs::Kind, oid};
+
+/// The entries of a pack in the order of their offsets.
+pub struct Rows {
+    /// The hash that names the objects.
+    pub hash: gix::hash::Kind,
+    rows: Vec<Row>,
+    /// The ids, one behind the other; null while unknown.
+    ids: Vec<u8>,
+    /// The bases of the reference deltas, one behind the other.
+    bases: Vec<u8>,
+    /// How many of the rows are deltas of either kind.
+    deltas: usize,
+    /// Where the last entry ends.
+    pub end: u64,
+}
+
+/// One entry.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Where it begins.
+    pub offset: u64,
+    /// The CRC-32 of its bytes in the pack.
+    pub crc: u32,
+    /// What it needs to become an object.
+    pub base: Base,
+}
+
+/// What an entry is based on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// Nothing: it is an object of this kind.
+    None(Kind),
+    /// The object in this row, one before its own.
+    Row(u32),
+    /// The object named by the reference delta of this number.
+    Ref(u32),
+}
+
+impl Rows {
+    /// No entries yet.
+    pub fn new(hash: gix::hash::Kind) -> Self {
+        Rows { hash, rows: Vec::new(), ids: Vec::new(), bases: Vec::new(), deltas: 0, end: 0 }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u32 {
+        self.rows.len() as u32
+    }
+
+    /// How many of them are deltas.
+    pub fn deltas(&self) -> usize {
+        self.deltas
+    }
+
+    /// How many of them are reference deltas.
+    pub fn refs(&self) -> u32 {
+        (self.bases.len() / self.hash.len_in_bytes()) as u32
+    }
+
+    /// Row number `row`.
+    pub fn get(&self, row: u32) -> &Row {
+        &self.rows[row as usize]
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter()
+    }
+
+    /// The number of the row that begins at `offset`.
+    pub fn at_offset(&self, offset: u64) -> Option<u32> {
+        self.rows.binary_search_by_key(&offset, |row| row.offset).ok().map(|row| row as u32)
+    }
+
+    /// Where the entry of `row` ends.
+    pub fn end_of(&self, row: u32) -> u64 {
+        self.rows.get(row as usize + 1).map_or(self.end, |next| next.offset)
+    }
+
+    /// Add an entry that begins at `offset`, behind all others.
+    pub fn push(&mut self, offset: u64, crc: u32, base: Base) -> u32 {
+        self.deltas += usize::from(!matches!(base, Base::None(_)));
+        self.rows.push(Row { offset, crc, base });
+        self.len() - 1
+    }
+
+    /// Add a base of a reference delta; returns the delta's number.
+    pub fn push_ref(&mut self, base: &oid) -> u32 {
+        self.bases.extend_from_slice(base.as_bytes());
+        self.refs() - 1
+    }
+
+    /// The base of reference delta `number`.
+    pub fn ref_base(&self, number: u32) -> &oid {
+        slice(&self.bases, self.hash, number)
+    }
+
+    /// The id of the object in `row`; null while unknown.
+    pub fn id(&self, row: u32) -> &oid {
+        slice(&self.ids, self.hash, row)
+    }
+
+    /// All ids at once, to be set row by row.
+    pub fn take_ids(&mut self) -> Ids {
+        let mut ids = std::mem::take(&mut self.ids);
+        ids.resize(self.rows.len() * self.hash.len_in_bytes(), 0);
+        Ids { hash: self.hash, ids }
+    }
+
+    /// Put back what [`take_ids`](Self::take_ids) gave.
+    pub fn put_ids(&mut self, ids: Ids) {
+        self.ids = ids.ids;
+        self.ids.resize(self.rows.len() * self.hash.len_in_bytes(), 0);
+    }
+}
+
+/// The ids of some rows.
+pub struct Ids {
+    hash: gix::hash::Kind,
+    ids: Vec<u8>,
+}
+
+impl Ids {
+    /// None yet.
+    pub fn new(hash: gix::hash::Kind) -> Self {
+        Ids { hash, ids: Vec::new() }
+    }
+
+    /// Set the id of the object in `row`.
+    pub fn set(&mut self, row: u32, id: &ObjectId) {
+        let (at, len) = (row as usize * self.hash.len_in_bytes(), self.hash.len_in_bytes());
+        if self.ids.len() < at + len {
+            self.ids.resize(at + len, 0);
+        }
+        self.ids[at..at + len].copy_from_slice(id.as_slice());
+    }
+
+    /// The id of the object in `row`.
+    pub fn get(&self, row: u32) -> &oid {
+        slice(&self.ids, self.hash, row)
+    }
+}
+
+fn slice(ids: &[u8], hash: gix::hash::Kind, number: u32) -> &oid {
+    let at = number as usize * hash.len_in_bytes();
+    oid::from_bytes_unchecked(&ids[at..at + hash.len_in_bytes()])
+}

@@ -1,0 +1,10 @@
+//! What happens to each object of a pack in the one moment when its content is at hand.
+
+use anyhow::Result;
+use gix::{ObjectId, objs::Kind};
+
+/// Sees the objects of a pack, each once, in no order. Every thread that decodes has a clone.
+pub trait Visit: Clone + Send {
+    /// Object `id`, whose hash was computed from `data`.
+    fn visit(&mut self, id: &ObjectId, kind: Kind, data: &[u8]) -> Result<()>;
+}

@@ -1,0 +1,70 @@
+//! Commands on a symbolic ref and on what it leads to, in one push: they must say the same.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use bstr::{BStr, BString, ByteSlice};
+
+use super::{
+    name,
+    symbolic::{self, Symbolic},
+};
+use crate::{
+    command::{Command, Refusal, Writer},
+    repository::Repository,
+    wire::sideband::Sideband,
+};
+
+/// How many digits of an object id messages show.
+const SHORT: usize = 7;
+
+/// Leave a command on a symbolic ref to the one on the ref that it leads to, if that is in the push and says the same;
+/// else refuse both. A symbolic ref that leads nowhere is refused; one that dangles is not.
+pub fn check(repository: &Repository, sideband: &Sideband, commands: &mut [Command]) -> Result<()> {
+    let mut by_name: BTreeMap<BString, usize> = BTreeMap::new();
+    for (index, command) in commands.iter().enumerate() {
+        by_name.entry(command.name.clone()).or_insert(index);
+    }
+    for index in 0..commands.len() {
+        let command = &commands[index];
+        if command.is_refused() || !name::is_well_formed_one_level(command.name()) {
+            continue;
+        }
+        let full = [repository.namespace.as_slice(), &command.name].concat();
+        match symbolic::follow(repository, full.as_bstr())? {
+            Symbolic::No => {}
+            Symbolic::Broken => {
+                sideband.error(format_args!("refusing update to broken symref '{}'", command.name));
+                commands[index].refuse(Refusal::other("broken symref"));
+            }
+            Symbolic::LeadsTo(target) => {
+                let short = target.strip_prefix(repository.namespace.as_slice()).map(BStr::new);
+                if let Some(target) = short.and_then(|short| by_name.get(short)) {
+                    compare(sideband, commands, index, *target);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Let the command at `target` do the work of the one at `alias`, or refuse both.
+fn compare(sideband: &Sideband, commands: &mut [Command], alias: usize, target: usize) {
+    commands[alias].writer = Writer::Target;
+    let (symref, named) = (&commands[alias], &commands[target]);
+    if symref.old == named.old && symref.new == named.new {
+        return;
+    }
+    sideband.error(format_args!(
+        "refusing inconsistent update between symref '{}' ({}..{}) and its target '{}' ({}..{})",
+        symref.name,
+        symref.old.to_hex_with_len(SHORT),
+        symref.new.to_hex_with_len(SHORT),
+        named.name,
+        named.old.to_hex_with_len(SHORT),
+        named.new.to_hex_with_len(SHORT),
+    ));
+    for index in [alias, target] {
+        commands[index].refuse(Refusal::other("inconsistent aliased update"));
+    }
+}

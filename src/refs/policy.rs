@@ -1,0 +1,207 @@
+//! What the repository's owner allows to be done to one ref: names, checked-out branches, deletions, rewinds, hooks.
+//!
+//! Nothing is written here. That the client's idea of the old value is right is for the transaction to find out, under
+//! the ref's lock.
+
+use anyhow::Result;
+use bstr::{BStr, BString, ByteSlice};
+use gix::{ObjectId, objs::Kind};
+
+use super::{
+    advice,
+    checkout::WorkTreeUpdate,
+    name,
+    snapshot::Snapshot,
+    symbolic::{self, Symbolic},
+    worktrees::{self, Worktree},
+};
+use crate::{
+    command::{Command, Refusal},
+    config::{Config, Deny},
+    hooks::{Answer, Hooks},
+    objects::{ancestry, database::Database},
+    repository::Repository,
+    wire::sideband::Sideband,
+};
+
+/// The rules of a repository, and what they need to know of its state.
+pub struct Policy<'a> {
+    repository: &'a Repository,
+    config: &'a Config,
+    database: &'a Database,
+    snapshot: &'a Snapshot,
+    hooks: &'a Hooks<'a>,
+    sideband: &'a Sideband,
+    worktrees: Vec<Worktree>,
+    /// What HEAD of the repository pushed to leads to, by full name; bare ones have it too.
+    head: Option<BString>,
+}
+
+/// How an allowed command is to be carried out.
+#[derive(Debug)]
+pub struct Allowed<'a> {
+    /// The value that the ref must have under its lock: null if it must not be there, `None` if any will do.
+    pub old: Option<ObjectId>,
+    /// What has to be done to a work tree that has the branch checked out, right before the ref gets its new value.
+    pub work_tree: Option<WorkTreeUpdate<'a>>,
+}
+
+/// Refused, for a reason that was told.
+type Checked<T = ()> = std::result::Result<T, Refusal>;
+
+impl<'a> Policy<'a> {
+    /// Look at the worktrees and HEAD. `database` is the repository's with the new objects in it; `snapshot` tells which
+    /// refs there are.
+    pub fn new(
+        repository: &'a Repository,
+        config: &'a Config,
+        database: &'a Database,
+        snapshot: &'a Snapshot,
+        hooks: &'a Hooks<'a>,
+        sideband: &'a Sideband,
+    ) -> Result<Self> {
+        let head = match symbolic::follow(repository, "HEAD".into())? {
+            Symbolic::LeadsTo(branch) => Some(branch),
+            Symbolic::No | Symbolic::Broken => None,
+        };
+        let worktrees = worktrees::list(repository, config)?;
+        Ok(Policy { repository, config, database, snapshot, hooks, sideband, worktrees, head })
+    }
+
+    /// Decide on one command, ask the `update` hook about it, and see whether a work tree can follow.
+    ///
+    /// Refuses it and gives `None`, or says how to carry it out. Errors are failures of this program or of the disk.
+    pub fn decide(&self, command: &mut Command) -> Result<Option<Allowed<'_>>> {
+        match self.check(command)? {
+            Ok(allowed) => Ok(Some(allowed)),
+            Err(refusal) => {
+                command.refuse(refusal);
+                Ok(None)
+            }
+        }
+    }
+
+    fn check(&self, command: &mut Command) -> Result<Checked<Allowed<'_>>> {
+        if name::is_funny(command.name(), command.is_deletion()) {
+            self.sideband.error(format_args!("refusing to update funny ref '{}' remotely", command.name));
+            return refused("funny refname");
+        }
+        let full = [self.repository.namespace.as_slice(), &command.name].concat();
+        let exists = self.snapshot.find(full.as_bstr()).is_some();
+        // Without the namespace: git compares it so.
+        let worktree = self.worktrees.iter().find(|worktree| worktree.uses(command.name()));
+        if worktree.is_some()
+            && let Err(refusal) = self.check_current_branch(command.name())
+        {
+            return Ok(Err(refusal));
+        }
+        if !command.is_deletion() && !self.database.contains(&command.new) {
+            eprintln!("error: {} is not here, though the pack should have brought it", command.new);
+            return refused("bad pack");
+        }
+        if command.is_deletion() && (exists || !command.old.is_null()) {
+            let is_current = worktree.is_some() || self.head.as_ref().is_some_and(|head| *head == full);
+            if let Err(refusal) = self.check_deletion(command.name(), is_current) {
+                return Ok(Err(refusal));
+            }
+        }
+        if let Err(refusal) = self.check_rewind(command)? {
+            return Ok(Err(refusal));
+        }
+        if self.hooks.update(command)? == Answer::No {
+            self.sideband.error(format_args!("hook declined to update {}", command.name));
+            return Ok(Err(Refusal::UpdateHookDeclined));
+        }
+        let mut work_tree = None;
+        if let Some(worktree) = worktree.filter(|_| self.config.deny_current_branch == Deny::UpdateInstead) {
+            match WorkTreeUpdate::check(worktree, self.snapshot, self.hooks, &command.new)? {
+                Ok(update) => work_tree = Some(update),
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
+        let old = self.expected_old_value(command, exists);
+        Ok(Ok(Allowed { old, work_tree }))
+    }
+
+    /// `receive.denyCurrentBranch`, of a branch that is checked out.
+    fn check_current_branch(&self, name: &BStr) -> Checked {
+        match self.config.deny_current_branch {
+            // The work tree comes last, when nothing else speaks against it.
+            Deny::Ignore | Deny::UpdateInstead => Ok(()),
+            Deny::Warn => {
+                self.sideband.warning("updating the current branch");
+                Ok(())
+            }
+            deny @ (Deny::Refuse | Deny::Unset) => {
+                self.sideband.error(format_args!("refusing to update checked out branch: {name}"));
+                if deny == Deny::Unset {
+                    self.sideband.error(advice::CURRENT_BRANCH);
+                }
+                Err(Refusal::other("branch is currently checked out"))
+            }
+        }
+    }
+
+    /// `receive.denyDeletes` and `receive.denyDeleteCurrent`.
+    fn check_deletion(&self, name: &BStr, is_current: bool) -> Checked {
+        if self.config.deny_deletes && name.starts_with(b"refs/heads/") {
+            self.sideband.error(format_args!("denying ref deletion for {name}"));
+            return Err(Refusal::other("deletion prohibited"));
+        }
+        if !is_current {
+            return Ok(());
+        }
+        match self.config.deny_delete_current {
+            Deny::Ignore => Ok(()),
+            Deny::Warn => {
+                self.sideband.warning("deleting the current branch");
+                Ok(())
+            }
+            deny @ (Deny::Refuse | Deny::Unset | Deny::UpdateInstead) => {
+                if deny == Deny::Unset {
+                    self.sideband.error(advice::DELETE_CURRENT);
+                }
+                self.sideband.error(format_args!("refusing to delete the current branch: {name}"));
+                Err(Refusal::other("deletion of the current branch prohibited"))
+            }
+        }
+    }
+
+    /// `receive.denyNonFastForwards`: a branch may only move to descendants of its value.
+    fn check_rewind(&self, command: &Command) -> Result<Checked> {
+        let moves = !command.is_deletion() && !command.is_creation();
+        if !self.config.deny_non_fast_forwards || !moves || !command.name.starts_with(b"refs/heads/") {
+            return Ok(Ok(()));
+        }
+        for end in [&command.old, &command.new] {
+            if !matches!(self.database.header(end)?, Some((Kind::Commit, _))) {
+                eprintln!("error: {end} is no commit that is here, which {} would need", command.name);
+                return refused("bad ref");
+            }
+        }
+        if ancestry::is_ancestor(self.database, &command.old, &command.new)? {
+            return Ok(Ok(()));
+        }
+        self.sideband.error(format_args!("denying non-fast-forward {} (you should pull first)", command.name));
+        refused("non-fast-forward")
+    }
+
+    /// What the ref must hold under its lock. A ref is deleted whatever it holds where the client cannot know that: it
+    /// named no object, or one that is not here.
+    fn expected_old_value(&self, command: &mut Command, exists: bool) -> Option<ObjectId> {
+        if !command.is_deletion() || self.database.contains(&command.old) {
+            return Some(command.old);
+        }
+        if exists {
+            self.sideband.warning("allowing deletion of corrupt ref");
+        } else {
+            self.sideband.warning("deleting a non-existent ref");
+            command.nothing_to_delete = true;
+        }
+        None
+    }
+}
+
+fn refused<T>(words: &str) -> Result<Checked<T>> {
+    Ok(Err(Refusal::other(words)))
+}
