@@ -76,7 +76,8 @@ impl Cli {
     /// Read `arguments`, the program's name first. What is to be said instead of a push was said when this fails, and the
     /// exit status is left to return.
     pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, ExitCode> {
-        let cli = Cli::try_parse_from(with_end_of_options(arguments)).map_err(|error| explain(&error))?;
+        let arguments: Vec<OsString> = with_end_of_options(arguments).collect();
+        let cli = Cli::try_parse_from(&arguments).map_err(|error| explain(&error, &arguments))?;
         match cli.git_dirs.len() {
             1 => Ok(cli),
             0 => Err(misused("fatal: you must specify a directory\n\n", true)),
@@ -100,8 +101,8 @@ fn with_end_of_options(arguments: impl Iterator<Item = OsString>) -> impl Iterat
     })
 }
 
-/// Say what `error` is about, as git does.
-fn explain(error: &clap::Error) -> ExitCode {
+/// Say what `error` in `arguments` is about, as git does.
+fn explain(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if error.kind() == ErrorKind::DisplayHelp {
         // Nobody is left to hear of a failure.
         write!(std::io::stdout(), "{}", error.render()).ok();
@@ -124,7 +125,12 @@ fn explain(error: &clap::Error) -> ExitCode {
         (Some(one), Some(other)) => {
             misused(&format!("error: ambiguous option: {option} (could be --{one} or --{other})\n"), true)
         }
-        _ => misused(&format!("error: unknown option `{option}'\n"), true),
+        _ => {
+            // As it stands there: with the value that it was given.
+            let given = arguments.iter().filter_map(|given| given.to_str()).find(|given| given.starts_with(argument));
+            let option = given.unwrap_or(argument).trim_start_matches("--");
+            misused(&format!("error: unknown option `{option}'\n"), true)
+        }
     }
 }
 

@@ -5,7 +5,8 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    io::{self, PipeReader, PipeWriter},
+    os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
@@ -16,8 +17,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 struct Registry {
     next: u64,
     doomed: BTreeMap<u64, Doom>,
-    /// How many [`HeldOff`] there are.
+    /// How many [`HeldOff`] and [`Diverted`] there are.
     held_off: usize,
+    /// Closed when a signal arrives, which its reader sees.
+    diverted: Option<PipeWriter>,
+    has_arrived: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +59,8 @@ impl Interrupts {
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             if let Some(signal) = signals.forever().next() {
                 let mut locked = registry.lock();
+                locked.has_arrived = true;
+                locked.diverted = None;
                 while locked.held_off > 0 {
                     locked = registry.0.released.wait(locked).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -95,6 +101,16 @@ impl Interrupts {
         HeldOff(self.clone())
     }
 
+    /// Be told of a signal instead of ended by it, for a step that has more to undo than files.
+    pub fn divert(&self) -> io::Result<Diverted> {
+        let (arrival, diverted) = io::pipe()?;
+        let held_off = self.hold_off();
+        let mut registry = self.lock();
+        registry.diverted = Some(diverted).filter(|_| !registry.has_arrived);
+        drop(registry);
+        Ok(Diverted { arrival, held_off })
+    }
+
     fn register(&self, registry: &mut Registry, doom: Doom) -> Doomed {
         let key = registry.next;
         registry.next += 1;
@@ -115,6 +131,34 @@ impl Drop for HeldOff {
     fn drop(&mut self) {
         self.0.lock().held_off -= 1;
         self.0.0.released.notify_all();
+    }
+}
+
+/// While this lives a signal waits, and shows: what [`as_fd`](AsFd::as_fd) gives becomes readable.
+#[must_use]
+pub struct Diverted {
+    arrival: PipeReader,
+    held_off: HeldOff,
+}
+
+impl Diverted {
+    /// True if a signal has arrived.
+    pub fn has_arrived(&self) -> bool {
+        self.held_off.0.lock().has_arrived
+    }
+
+    /// Let the signal that has arrived end the process.
+    pub fn give_way(self) -> ! {
+        drop(self);
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+impl AsFd for Diverted {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.arrival.as_fd()
     }
 }
 

@@ -12,7 +12,9 @@ fn main() -> ExitCode {
     match serve(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fatal: {error:#}");
+            // What a client names shows up in messages, and must not steer the terminal that they are read on.
+            let shown = format!("{error:#}").replace(|c: char| c.is_ascii_control() && c != '\n' && c != '\t', "?");
+            eprintln!("fatal: {shown}");
             ExitCode::from(128)
         }
     }

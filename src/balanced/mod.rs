@@ -1,4 +1,5 @@
 //! What lets a push of several refs commit at one instant, and what a dead one left be told and settled.
 
+pub mod ballot;
 pub mod journal;
 pub mod recover;

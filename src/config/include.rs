@@ -9,7 +9,7 @@ use gix::glob::wildmatch::Mode;
 use super::{
     home,
     setting::Origin,
-    sources::{Reading, remote_urls, unusable},
+    sources::{Reading, remote_urls},
 };
 
 /// How many includes may lead to a file.
@@ -73,20 +73,31 @@ impl Reading<'_> {
 
 fn is_git_dir(pattern: &BStr, case: Mode, git_dir: &Path, origin: &Origin) -> Result<bool> {
     let mut glob = home::expand(pattern).map_or_else(|| pattern.to_owned(), |path| path.as_os_str().as_bytes().into());
+    glob = with_all_below(glob);
+    let mut git_dir = git_dir.as_os_str().as_bytes();
     if let Some(below) = glob.strip_prefix(b"./") {
         let Origin::File { path, .. } = origin else {
-            return Err(unusable("relative config include conditionals must come from files".into(), origin));
+            eprintln!("error: relative config include conditionals must come from files");
+            return Ok(false);
         };
         let file = path.canonicalize().with_context(|| format!("cannot resolve '{}'", path.display()))?;
-        let mut absolute = BString::from(file.parent().unwrap_or(&file).as_os_str().as_bytes());
-        absolute.push(b'/');
-        absolute.extend_from_slice(below);
-        glob = absolute;
+        // This part is a path, whatever characters it has.
+        let parent = [file.parent().unwrap_or(&file).as_os_str().as_bytes(), b"/"].concat();
+        match git_dir.split_at_checked(parent.len()) {
+            Some((start, rest))
+                if start == parent || (case == Mode::IGNORE_CASE && start.eq_ignore_ascii_case(&parent)) =>
+            {
+                git_dir = rest;
+            }
+            _ => return Ok(false),
+        }
+        glob = below.into();
     } else if !glob.starts_with(b"/") {
         glob.splice(0..0, *b"**/");
     }
-    // git_dir is where links lead already.
-    Ok(matches(&with_all_below(glob), git_dir.as_os_str().as_bytes(), case))
+    // Links in the path are resolved. git's receive-pack tries `<git-dir>/.` as well, with which a pattern for all that is
+    // below the git directory holds too.
+    Ok(matches(&glob, git_dir, case) || matches(&glob, &[git_dir, b"/."].concat(), case))
 }
 
 /// `pattern` with what a slash at its end means spelt out.

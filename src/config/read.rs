@@ -273,7 +273,7 @@ fn fsync(setting: &Setting, writeout_only: bool) -> Result<Fsync> {
         ("all", LOOSE | PACK | METADATA | REFERENCE),
     ];
     let mut synced = PACK | METADATA;
-    for word in setting.text()?.split_str(",").map(ByteSlice::trim).filter(|word| !word.is_empty()) {
+    for word in setting.text()?.split_str(",").map(ByteSlice::trim_start).filter(|word| !word.is_empty()) {
         if word == b"none" {
             synced = 0;
             continue;
@@ -297,4 +297,69 @@ fn fsync(setting: &Setting, writeout_only: bool) -> Result<Fsync> {
         references: has(REFERENCE),
         writeout_only,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{setting::Origin, syntax},
+        *,
+    };
+
+    fn config(text: &str) -> Config {
+        let settings = syntax::assignments(text.as_bytes()).map(|assignment| {
+            let assignment = assignment.expect("well formed");
+            Setting { key: assignment.key, value: assignment.value, origin: Origin::CommandLine }
+        });
+        Config::new(Settings(settings.collect()), true).expect("good values")
+    }
+
+    #[test]
+    fn the_closer_setting_wins_whatever_the_order() {
+        assert_eq!(config("").unpack_limit, 100);
+        assert_eq!(config("[receive]\nunpackLimit=3\n[transfer]\nunpackLimit=4").unpack_limit, 3);
+        assert_eq!(config("[transfer]\nunpackLimit=4\n[receive]\nunpackLimit=-1").unpack_limit, 4);
+        let levels = |text| (config(text).loose_compression, config(text).pack_compression);
+        assert_eq!(levels(""), (1, 6));
+        assert_eq!(levels("[core]\nlooseCompression=9\ncompression=0"), (9, 0));
+        assert_eq!(levels("[core]\ncompression=-1\n[pack]\ncompression=2"), (6, 2));
+        let maintenance = |text| (config(text).auto_maintenance, config(text).detach_maintenance);
+        assert_eq!(maintenance(""), (true, true));
+        assert_eq!(maintenance("[gc]\nauto=0\nautoDetach=0"), (false, false));
+        assert_eq!(maintenance("[maintenance]\nauto\nautoDetach\n[gc]\nauto=0\nautoDetach=0"), (true, true));
+    }
+
+    #[test]
+    fn words_and_modes_become_what_they_stand_for() {
+        let shared = |value: &str| config(&format!("[core]\nsharedRepository = {value}")).shared_repository;
+        for (value, expected) in [
+            ("umask", SharedRepository::Umask),
+            ("false", SharedRepository::Umask),
+            ("0", SharedRepository::Umask),
+            ("true", SharedRepository::Add(0o660)),
+            ("group", SharedRepository::Add(0o660)),
+            ("1", SharedRepository::Add(0o660)),
+            ("everybody", SharedRepository::Add(0o664)),
+            ("0640", SharedRepository::Exact(0o640)),
+            ("02775", SharedRepository::Exact(0o664)),
+        ] {
+            assert_eq!(shared(value), expected, "{value}");
+        }
+        let deny = |value: &str| config(&format!("[receive]\ndenyDeleteCurrent{value}")).deny_delete_current;
+        let denials = ["", "=Warn", "=no", "=updateInstead"].map(deny);
+        assert_eq!(denials, [Deny::Refuse, Deny::Warn, Deny::Ignore, Deny::Refuse]);
+        let log = |value: &str| config(&format!("[core]\nlogAllRefUpdates={value}")).log_all_ref_updates;
+        assert_eq!(["ALWAYS", "on", "0"].map(log), [LogRefs::Always, LogRefs::Usual, LogRefs::Existing]);
+        assert_eq!(config("").log_all_ref_updates, LogRefs::Existing);
+        let fsync = |value: &str| {
+            let fsync = config(&format!("[core]\nfsync = {value}")).fsync;
+            [fsync.loose_objects, fsync.packs, fsync.pack_metadata, fsync.references]
+        };
+        assert_eq!(fsync("reference"), [false, true, true, true]);
+        assert_eq!(fsync("none,loose-object"), [true, false, false, false]);
+        assert_eq!(fsync("committed, -objects"), [false, false, true, true]);
+        assert_eq!(config("[receive]\nkeepAlive=0").keep_alive, None);
+        assert_eq!(config("[core]\nfilesRefLockTimeout=-1").ref_lock_timeout, None);
+        assert_eq!(config("[receive]\nmaxInputSize=1k").max_input_size, Some(1024));
+    }
 }

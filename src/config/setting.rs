@@ -90,14 +90,16 @@ impl Setting {
         }
     }
 
-    /// A number from `min` to `max`, with `k`, `m`, `g` for the powers of 1024.
-    fn number(&self, min: i64, max: i64) -> Result<i64> {
+    /// A number that fits `T`, with `k`, `m`, `g` for the powers of 1024.
+    fn number<T: TryFrom<i128>>(&self, is_signed: bool) -> Result<T> {
         let value = self.raw();
         let why = match number(value) {
             // Where git wants no negative number, a sign is what it stumbles over.
-            _ if min >= 0 && value.contains(&b'-') => "invalid unit",
-            Ok(number) if (min..=max).contains(&number) => return Ok(number),
-            Ok(_) => "out of range",
+            _ if !is_signed && value.contains(&b'-') => "invalid unit",
+            Ok(number) => match T::try_from(number) {
+                Ok(number) => return Ok(number),
+                Err(_) => "out of range",
+            },
             Err(why) => why,
         };
         let place = match &self.origin {
@@ -109,17 +111,17 @@ impl Setting {
 
     /// A number that fits 32 bits with its sign.
     pub fn int(&self) -> Result<i32> {
-        Ok(i32::try_from(self.number(i32::MIN.into(), i32::MAX.into())?)?)
+        self.number(true)
     }
 
     /// A number that fits 64 bits with its sign.
     pub fn long(&self) -> Result<i64> {
-        self.number(i64::MIN, i64::MAX)
+        self.number(true)
     }
 
     /// A number that has no sign.
     pub fn size(&self) -> Result<u64> {
-        Ok(u64::try_from(self.number(0, i64::MAX)?)?)
+        self.number(false)
     }
 
     /// A path, with `~/` and `~user/` replaced by the directory that they stand for.
@@ -145,7 +147,7 @@ pub fn boolean(value: &BStr) -> Option<bool> {
 }
 
 /// A number as C writes them (`0x` for 16, `0` for 8) and perhaps a unit; what is wrong with it in git's words.
-fn number(value: &BStr) -> Result<i64, &'static str> {
+fn number(value: &BStr) -> Result<i128, &'static str> {
     const UNIT: &str = "invalid unit";
     const RANGE: &str = "out of range";
     let text = value.to_str().map_err(|_| UNIT)?.trim_start();
@@ -172,6 +174,6 @@ fn number(value: &BStr) -> Result<i64, &'static str> {
         _ => return Err(UNIT),
     };
     let sign = if is_negative { -1 } else { 1 };
-    let number = i64::from_str_radix(digits, radix).map_err(|_| RANGE)?;
+    let number = i128::from_str_radix(digits, radix).map_err(|_| RANGE)?;
     number.checked_mul(factor).and_then(|number| number.checked_mul(sign)).ok_or(RANGE)
 }

@@ -52,6 +52,12 @@ impl HookDirectory {
         }
     }
 
+    /// The hook for `event` if there is a file that cannot be run.
+    pub fn not_executable(&self, event: &str) -> Option<OsString> {
+        let path = self.path(event);
+        (access(path.as_os_str(), AccessFlags::X_OK) == Err(Errno::EACCES)).then_some(path)
+    }
+
     fn path(&self, event: &str) -> OsString {
         let mut path = self.dir.clone().into_vec();
         path.push(b'/');

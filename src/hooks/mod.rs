@@ -2,6 +2,7 @@
 //!
 //! [`Hooks`] finds and runs them; each hook with a conversation of its own has a file that adds a method to it.
 
+pub mod balanced_update;
 pub mod configured;
 pub mod environment;
 pub mod leftovers;
@@ -31,7 +32,7 @@ use self::{
     configured::ConfiguredHooks,
     leftovers::Leftovers,
     locate::HookDirectory,
-    runner::{Invocation, Output, Program},
+    runner::{Ending, Invocation, Limits, Output, Program},
 };
 use crate::{config::Config, repository::Repository, wire::sideband::Sideband};
 
@@ -53,8 +54,44 @@ pub enum Answer {
     NoHook,
     /// All exited with status 0.
     Yes,
-    /// One did not, was ended by a signal, or could not be started.
+    /// One exited with status 1.
     No,
+    /// One exited with another status, was ended by a signal, or could not be started.
+    Failed,
+    /// The time limit of one was over.
+    TimedOut,
+    /// A signal told this process to end.
+    Interrupted,
+}
+
+impl Answer {
+    /// True if it is neither a yes nor nobody's.
+    pub fn is_refusal(self) -> bool {
+        !matches!(self, Answer::NoHook | Answer::Yes)
+    }
+
+    fn of(ending: Ending) -> Self {
+        match ending {
+            Ending::Exited(status) if status.success() => Answer::Yes,
+            Ending::Exited(status) if status.code() == Some(1) => Answer::No,
+            Ending::Exited(_) | Ending::NotStarted => Answer::Failed,
+            Ending::TimedOut => Answer::TimedOut,
+            Ending::Interrupted => Answer::Interrupted,
+        }
+    }
+
+    /// What two hooks of one event say together. A clear no is one, whatever becomes of the other.
+    fn and(self, other: Self) -> Self {
+        let weight = |answer| match answer {
+            Answer::NoHook => 0,
+            Answer::Yes => 1,
+            Answer::Failed => 2,
+            Answer::No => 3,
+            Answer::TimedOut => 4,
+            Answer::Interrupted => 5,
+        };
+        if weight(other) > weight(self) { other } else { self }
+    }
 }
 
 /// One run of an event's hooks: what they are given, and where their output goes.
@@ -64,6 +101,7 @@ struct Call<'a> {
     stdin: Option<&'a [u8]>,
     environment: Vec<(OsString, OsString)>,
     output: Output<'a>,
+    limits: Option<Limits<'a>>,
 }
 
 impl<'a> Hooks<'a> {
@@ -100,6 +138,7 @@ impl<'a> Hooks<'a> {
             stdin: None,
             environment: self.environment.clone(),
             output: Output::Client(&self.sideband, &self.leftovers),
+            limits: None,
         }
     }
 
@@ -122,47 +161,45 @@ impl<'a> Hooks<'a> {
             push_to_checkout::EVENT => 1,
             event => self.configured.jobs(event)?.min(programs.len()),
         };
-        let agreed = if jobs > 1 {
-            side_by_side(&programs, jobs, |program, floor| call.start(program, Some(floor)))?
-        } else {
-            let mut agreed = true;
-            for program in programs {
-                agreed &= call.start(program, None)?;
-            }
-            agreed
-        };
-        Ok(if agreed { Answer::Yes } else { Answer::No })
+        if jobs > 1 {
+            return side_by_side(&programs, jobs, |program, floor| call.start(program, Some(floor)));
+        }
+        let mut answer = Answer::NoHook;
+        for program in programs {
+            answer = answer.and(call.start(program, None)?);
+        }
+        Ok(answer)
     }
 }
 
 impl Call<'_> {
-    fn start(&self, program: Program, floor: Option<&Mutex<()>>) -> Result<bool> {
+    fn start(&self, program: Program, floor: Option<&Mutex<()>>) -> Result<Answer> {
         let invocation = Invocation { program, arguments: &self.arguments, environment: &self.environment };
-        runner::run(&invocation, self.stdin, self.output, floor)
+        runner::run(&invocation, self.stdin, self.output, floor, self.limits).map(Answer::of)
     }
 }
 
-/// `start` all programs, `jobs` at a time, in their order; true if all of them agreed.
+/// `start` all programs, `jobs` at a time, in their order.
 fn side_by_side(
     programs: &[Program],
     jobs: usize,
-    start: impl Fn(Program, &Mutex<()>) -> Result<bool> + Sync,
-) -> Result<bool> {
+    start: impl Fn(Program, &Mutex<()>) -> Result<Answer> + Sync,
+) -> Result<Answer> {
     let floor = Mutex::new(());
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut agreed = true;
+        let mut answer = Answer::NoHook;
         while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            agreed &= start(*program, &floor)?;
+            answer = answer.and(start(*program, &floor)?);
         }
-        Ok(agreed)
+        Ok(answer)
     };
     thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
         // All of them are joined, whatever the first says.
-        let verdicts: Vec<Result<bool>> =
+        let answers: Vec<Result<Answer>> =
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
-        verdicts.into_iter().try_fold(true, |agreed, verdict| Ok(agreed & verdict?))
+        answers.into_iter().try_fold(Answer::NoHook, |all, answer| Ok(all.and(answer?)))
     })
 }
 

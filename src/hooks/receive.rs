@@ -46,7 +46,7 @@ impl Hooks<'_> {
     }
 
     /// The variables that show hooks what `git push --push-option` sent.
-    fn push_options(&self) -> impl Iterator<Item = (OsString, OsString)> {
+    pub(super) fn push_options(&self) -> impl Iterator<Item = (OsString, OsString)> {
         let count = ("GIT_PUSH_OPTION_COUNT".into(), self.push_options.len().to_string().into());
         let each = self.push_options.iter().enumerate();
         each.map(|(n, option)| (format!("GIT_PUSH_OPTION_{n}").into(), os_string(option))).chain([count])

@@ -11,13 +11,14 @@ use std::{
         fd::AsFd,
         unix::{
             ffi::{OsStrExt, OsStringExt},
-            process::ExitStatusExt,
+            process::{CommandExt, ExitStatusExt},
         },
     },
     panic::resume_unwind,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Mutex, PoisonError},
     thread,
+    time::Instant,
 };
 
 use anyhow::{Context, Result};
@@ -26,10 +27,15 @@ use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        signal::{Signal, killpg},
+        wait::{Id, WaitPidFlag, waitid},
+    },
+    unistd::Pid,
 };
 
 use super::leftovers::Leftovers;
-use crate::wire::sideband::Sideband;
+use crate::{interrupt::Diverted, wire::sideband::Sideband};
 
 /// The program that runs scripts without `#!` and configured commands.
 const SHELL: &str = "/bin/sh";
@@ -66,11 +72,40 @@ pub enum Output<'a> {
     Stderr,
 }
 
-/// Run a hook to its end; true if it exited with status 0. That it could not be started, or died, is told on stderr.
+/// What ends a hook, and all that it started, before it ends itself.
+#[derive(Clone, Copy)]
+pub struct Limits<'a> {
+    /// When its time is over; `None` if it may take as long as it likes.
+    pub deadline: Option<Instant>,
+    /// What shows that this process is to end.
+    pub interrupts: Option<&'a Diverted>,
+}
+
+/// How a hook ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With this exit status or signal.
+    Exited(ExitStatus),
+    /// It could not be started.
+    NotStarted,
+    /// Its time was over.
+    TimedOut,
+    /// This process is to end.
+    Interrupted,
+}
+
+/// Run a hook to its end. That it could not be started, or died, is told on stderr.
 ///
 /// Without `stdin` the hook reads from `/dev/null`. That it does not read all it is offered is no error. Hooks that run
-/// side by side share a `floor`: the first to speak holds it to its end, while what others say waits in their pipes.
-pub fn run(invocation: &Invocation, stdin: Option<&[u8]>, output: Output, floor: Option<&Mutex<()>>) -> Result<bool> {
+/// side by side share a `floor`: the first to speak holds it to its end, while what others say waits in their pipes. With
+/// `limits` the hook leads a process group of its own, all of which they end.
+pub fn run(
+    invocation: &Invocation,
+    stdin: Option<&[u8]>,
+    output: Output,
+    floor: Option<&Mutex<()>>,
+    limits: Option<Limits>,
+) -> Result<Ending> {
     // With side-band its output has to be put in packets; else stderr is where it belongs anyway.
     let packets = matches!(output, Output::Client(sideband, _) if sideband.is_multiplexed());
     let (reader, writer) = if packets || floor.is_some() {
@@ -79,13 +114,13 @@ pub fn run(invocation: &Invocation, stdin: Option<&[u8]>, output: Output, floor:
     } else {
         (None, None)
     };
-    let started = start(invocation, stdin.is_some(), writer.as_ref());
+    let started = start(invocation, stdin.is_some(), writer.as_ref(), limits.is_some());
     drop(writer);
     let mut child = match started {
         Ok(child) => child,
         Err(err) => {
             eprintln!("fatal: cannot exec '{}': {}", invocation.shown(), in_words(&err));
-            return Ok(false);
+            return Ok(Ending::NotStarted);
         }
     };
     let mut speaking = None;
@@ -98,18 +133,19 @@ pub fn run(invocation: &Invocation, stdin: Option<&[u8]>, output: Output, floor:
             Output::Stderr => drop(io::stderr().write_all(bytes)),
         }
     };
-    let (status, rest) = converse(&mut child, stdin.unwrap_or_default(), reader, tell)
+    let (ending, rest) = converse(&mut child, stdin.unwrap_or_default(), reader, tell, limits)
         .with_context(|| format!("cannot follow '{}'", invocation.shown()))?;
     if let (Some(rest), Output::Client(sideband, leftovers)) = (rest, output) {
         leftovers.follow(rest, sideband.clone());
     }
     // As git: these signals are what ends a hook that is interrupted, or whose reader went away.
-    if let Some(signal) =
-        status.signal().filter(|signal| ![libc::SIGINT, libc::SIGQUIT, libc::SIGPIPE].contains(signal))
+    if let Ending::Exited(status) = ending
+        && let Some(signal) = status.signal()
+        && ![libc::SIGINT, libc::SIGQUIT, libc::SIGPIPE].contains(&signal)
     {
         eprintln!("error: {} died of signal {signal}", invocation.shown());
     }
-    Ok(status.success())
+    Ok(ending)
 }
 
 impl Invocation<'_> {
@@ -144,7 +180,7 @@ fn is_one_word(line: &[u8]) -> bool {
 }
 
 /// Start a hook. Whatever is not given to it here is closed in it.
-fn start(invocation: &Invocation, feed: bool, output: Option<&PipeWriter>) -> io::Result<Child> {
+fn start(invocation: &Invocation, feed: bool, output: Option<&PipeWriter>, apart: bool) -> io::Result<Child> {
     let spawn = |mut command: Command| {
         command.args(invocation.arguments).envs(invocation.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(if feed { Stdio::piped() } else { Stdio::null() });
@@ -152,6 +188,9 @@ fn start(invocation: &Invocation, feed: bool, output: Option<&PipeWriter>) -> io
             Some(writer) => command.stdout(writer.try_clone()?).stderr(writer.try_clone()?),
             None => command.stdout(io::stderr()).stderr(Stdio::inherit()),
         };
+        if apart {
+            command.process_group(0);
+        }
         command.spawn()
     };
     match (spawn(invocation.command()), invocation.program) {
@@ -164,13 +203,14 @@ fn start(invocation: &Invocation, feed: bool, output: Option<&PipeWriter>) -> io
     }
 }
 
-/// Feed `child` and `tell` what it says until it exits. Gives back its output if somebody else still holds that open.
+/// Feed `child` and `tell` what it says until it exits or meets its `limits`. Gives back its output if somebody else still holds that open.
 fn converse(
     child: &mut Child,
     mut to_say: &[u8],
     mut output: Option<PipeReader>,
     mut tell: impl FnMut(&[u8]),
-) -> io::Result<(ExitStatus, Option<PipeReader>)> {
+    limits: Option<Limits>,
+) -> io::Result<(Ending, Option<PipeReader>)> {
     let mut feed = child.stdin.take();
     if let Some(feed) = &feed {
         // Else a child that neither reads nor exits would keep its own output from being read.
@@ -178,23 +218,30 @@ fn converse(
     }
     // Its end shows that the child has exited, to poll(2), which cannot wait for a process.
     let (exit, exited) = io::pipe()?;
+    let leader = Pid::from_raw(child.id().try_into().map_err(io::Error::other)?);
     thread::scope(|scope| {
         let waiter = scope.spawn(move || {
-            let status = child.wait();
+            // Its number must stay its own for as long as its group may have to be ended.
+            while waitid(Id::Pid(leader), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
             drop(exited);
-            status
         });
         let mut buffer = vec![0; CHUNK];
-        loop {
+        let cut = loop {
             say(&mut feed, &mut to_say);
-            match await_any(&exit, output.as_ref(), feed.as_ref())? {
-                Event::Exit => break,
+            match await_any(&exit, output.as_ref(), feed.as_ref(), limits)? {
+                Event::Exit => break None,
                 Event::Output => {
                     hear(&mut output, &mut buffer, &mut tell)?;
                 }
                 Event::Listening => {}
+                Event::Deadline => break Some(Ending::TimedOut),
+                Event::Signal => break Some(Ending::Interrupted),
             }
+        };
+        if cut.is_some() {
+            killpg(leader, Signal::SIGKILL).ok();
         }
+        waiter.join().unwrap_or_else(|panic| resume_unwind(panic));
         if let Some(pipe) = &output {
             // What it wrote before its exit is in the pipe. More than the pipe holds is somebody else's.
             let mut held = usize::try_from(fcntl(pipe, FcntlArg::F_GETPIPE_SZ)?).unwrap_or(CHUNK);
@@ -209,8 +256,8 @@ fn converse(
         if let Some(pipe) = &output {
             fcntl(pipe, FcntlArg::F_SETFL(OFlag::empty()))?;
         }
-        let status = waiter.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-        Ok((status, output))
+        let status = child.wait()?;
+        Ok((cut.unwrap_or(Ending::Exited(status)), output))
     })
 }
 
@@ -219,16 +266,32 @@ enum Event {
     Exit,
     Output,
     Listening,
+    Deadline,
+    Signal,
 }
 
-/// Wait for the child's exit, or until it said something, or will listen.
-fn await_any(exit: &PipeReader, output: Option<&PipeReader>, feed: Option<&ChildStdin>) -> io::Result<Event> {
+/// Wait for the child's exit, or until it said something, or will listen, or meets a limit.
+fn await_any(
+    exit: &PipeReader,
+    output: Option<&PipeReader>,
+    feed: Option<&ChildStdin>,
+    limits: Option<Limits>,
+) -> io::Result<Event> {
+    let deadline = limits.and_then(|limits| limits.deadline);
+    let interrupts = limits.and_then(|limits| limits.interrupts);
     let mut awaited = vec![(Event::Exit, PollFd::new(exit.as_fd(), PollFlags::POLLIN))];
+    awaited.extend(interrupts.map(|interrupts| (Event::Signal, PollFd::new(interrupts.as_fd(), PollFlags::POLLIN))));
     awaited.extend(output.map(|output| (Event::Output, PollFd::new(output.as_fd(), PollFlags::POLLIN))));
     awaited.extend(feed.map(|feed| (Event::Listening, PollFd::new(feed.as_fd(), PollFlags::POLLOUT))));
     let (mut events, mut fds): (Vec<_>, Vec<_>) = awaited.into_iter().unzip();
     loop {
-        match poll(&mut fds, PollTimeout::NONE) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // One millisecond more, since what is left of one is cut off. The longest wait that there is, is as good as none.
+        let timeout = left.map_or(PollTimeout::NONE, |left| {
+            PollTimeout::try_from(left.as_millis().saturating_add(1)).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut fds, timeout) {
+            Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(Event::Deadline),
             Ok(_) => {}
             Err(Errno::EINTR) => continue,
             Err(err) => return Err(err.into()),

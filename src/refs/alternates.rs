@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     io::{BufRead, BufReader},
     os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -41,19 +41,13 @@ const LOCAL_ENVIRONMENT: [&str; 15] = [
     "GIT_COMMON_DIR",
 ];
 
-/// The object directories that `repository` borrows from, those of the environment first, each followed by its own
-/// alternates (gitrepository-layout, "objects/info/alternates"). All exist; none is there twice.
-pub fn directories(repository: &Repository) -> Vec<PathBuf> {
-    let mut complain = |message| eprintln!("error: {message}");
-    alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, &mut complain)
-}
-
 /// The values of the refs of all alternates, one alternate after another; some may be named more than once.
 ///
 /// An alternate that cannot be read is told on stderr and left out: it only makes the client send more.
 pub fn tips(repository: &Repository, config: &Config) -> Vec<ObjectId> {
     let mut tips = Vec::new();
-    for objects in directories(repository) {
+    let complain = &mut |words| eprintln!("error: {words}");
+    for objects in alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, complain) {
         // `<repository>/objects`; an object directory of another name belongs to no repository.
         let Some(dir) = objects.parent().filter(|dir| objects.ends_with("objects") && dir.join("refs").is_dir()) else {
             continue;

@@ -15,7 +15,7 @@ use gix::ObjectId;
 use super::{snapshot::Snapshot, worktrees::Worktree};
 use crate::{
     command::Refusal,
-    hooks::{Answer, Hooks, environment, push_to_checkout},
+    hooks::{Hooks, environment, push_to_checkout},
 };
 
 /// A work tree that can follow its branch, as far as could be seen without a change.
@@ -72,7 +72,7 @@ impl<'a> WorkTreeUpdate<'a> {
     pub fn carry_out(self, hooks: &Hooks) -> Result<Result<(), Refusal>> {
         if self.by_hook {
             let answer = hooks.push_to_checkout(&self.new, &self.worktree.git_dir, &self.worktree.work_tree)?;
-            return if answer == Answer::No { refused("push-to-checkout hook declined") } else { Ok(Ok(())) };
+            return if answer.is_refusal() { refused("push-to-checkout hook declined") } else { Ok(Ok(())) };
         }
         let done = self.git(&["read-tree", "-u", "-m", &self.new.to_string()]);
         if done { Ok(Ok(())) } else { refused(COULD_NOT_UPDATE) }

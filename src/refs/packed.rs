@@ -288,8 +288,63 @@ fn first_line(from: &[u8]) -> BString {
 }
 
 fn is_hex(bytes: &[u8]) -> bool {
-    // No early return, so that the compiler can look at many bytes at once: this runs over every ref of the repository.
-    bytes.iter().fold(true, |good, byte| {
-        good & (byte.wrapping_sub(b'0') < 10) | (good & ((byte | 0x20).wrapping_sub(b'a') < 6))
-    })
+    is_lower_hex(bytes) || bytes.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// True for hex as git writes it. No early return within a chunk, so that the compiler looks at eight bytes at once: this
+/// runs over every ref of the repository.
+pub(super) fn is_lower_hex(bytes: &[u8]) -> bool {
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let is_bad = |byte: u8| u8::from(byte.wrapping_sub(b'0') > 9) & u8::from(byte.wrapping_sub(b'a') > 5);
+    let bad = chunks.iter().fold(0, |bad, chunk| bad | chunk.iter().fold(0, |bad, byte| bad | is_bad(*byte)));
+    bad == 0 && rest.iter().all(|byte| is_bad(*byte) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+
+    fn packed(content: &str) -> Result<Packed> {
+        Packed::from_content(content.into(), "packed-refs".into(), gix::hash::Kind::Sha1)
+    }
+
+    #[test]
+    fn every_ref_is_found_and_no_other() {
+        let names: Vec<String> = (0..50).map(|at| format!("refs/tags/{at:03}")).collect();
+        // Tags that were peeled among others that were not.
+        let line = |(at, name): (usize, &String)| {
+            format!("{ID} {name}\n{}", if at % 3 == 0 { format!("^{ID}\n") } else { String::new() })
+        };
+        let sorted: String = names.iter().enumerate().map(line).collect();
+        let reversed: String = names.iter().enumerate().rev().map(line).collect();
+        for content in [format!("# pack-refs with: peeled sorted \n{sorted}"), reversed] {
+            let packed = packed(&content).unwrap();
+            for (at, name) in names.iter().enumerate() {
+                let found = packed.find(name.as_str().into()).unwrap().unwrap();
+                assert_eq!((found.name, found.peeled.is_some()), (name.as_str().into(), at % 3 == 0));
+            }
+            for absent in ["refs/tags", "refs/tags/0005", "refs/tags/999", "", "z"] {
+                assert!(packed.find(absent.into()).unwrap().is_none());
+            }
+            assert_eq!(packed.lines().count(), 50);
+        }
+    }
+
+    #[test]
+    fn a_malformed_line_is_met_once() {
+        let packed = packed(&format!("# pack-refs with: sorted \n{ID} a\nwhat\n{ID} b\n")).unwrap();
+        let met: Vec<_> =
+            packed.lines().map(|line| line.map_err(|err| err.to_string()).map(|line| line.name)).collect();
+        assert_eq!(met, [Ok("a".into()), Err("unexpected line in packed-refs: what".into())]);
+    }
+
+    #[test]
+    fn the_header_tells_what_is_peeled() {
+        let of = |traits: &str| packed(&format!("# pack-refs with:{traits}\n")).unwrap().peeled();
+        assert_eq!(of(" peeled fully-peeled sorted      "), Peeled::Fully);
+        assert_eq!(of(" peeled "), Peeled::Tags);
+        assert_eq!(of(" unpeeled"), Peeled::Unknown);
+    }
 }

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     command::{Command, Refusal},
     config::{Config, Deny},
-    hooks::{Answer, Hooks},
-    objects::{ancestry, database::Database},
+    hooks::Hooks,
+    objects::{ancestry, database::Database, history::History, shallow::Shallow},
     repository::Repository,
     wire::sideband::Sideband,
 };
@@ -108,7 +108,7 @@ impl<'a> Policy<'a> {
         if let Err(refusal) = self.check_rewind(command)? {
             return Ok(Err(refusal));
         }
-        if self.hooks.update(command)? == Answer::No {
+        if self.hooks.update(command)?.is_refusal() {
             self.sideband.error(format_args!("hook declined to update {}", command.name));
             return Ok(Err(Refusal::UpdateHookDeclined));
         }
@@ -179,7 +179,9 @@ impl<'a> Policy<'a> {
                 return refused("bad ref");
             }
         }
-        if ancestry::is_ancestor(self.database, &command.old, &command.new)? {
+        let shallow = Shallow::read(self.repository)?;
+        let history = History::new(self.repository, self.database, &shallow);
+        if ancestry::is_ancestor(&history, command.old, command.new)? {
             return Ok(Ok(()));
         }
         self.sideband.error(format_args!("denying non-fast-forward {} (you should pull first)", command.name));

@@ -14,7 +14,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use bstr::{BString, ByteSlice, ByteVec};
 
-use crate::config::{Config, Settings, sources::Place};
+use crate::{
+    config::{Config, Settings, sources::Place},
+    refs::name::is_well_formed,
+};
 
 /// The repository that a push goes to. All paths are absolute; the process's directory is [`git_dir`](Self::git_dir).
 #[derive(Debug, Clone)]
@@ -126,8 +129,9 @@ fn namespace() -> Result<BString> {
         prefix.push_str(part);
         prefix.push(b'/');
     }
-    let name = prefix.strip_suffix(b"/").unwrap_or_default();
-    if !name.is_empty() && gix::validate::reference::name(name.as_bstr()).is_err() {
+    // A slash at the end is no part that may be left out: git's users know it as an error.
+    let name = prefix.strip_suffix(b"/").unwrap_or_default().as_bstr();
+    if !raw.is_empty() && (raw.as_bytes().ends_with(b"/") || !is_well_formed(name)) {
         bail!("bad git namespace path \"{}\"", raw.display());
     }
     Ok(prefix)

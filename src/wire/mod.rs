@@ -5,4 +5,5 @@ pub mod packet;
 pub mod push_cert;
 pub mod report;
 pub mod request;
+pub mod session;
 pub mod sideband;

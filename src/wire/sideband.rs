@@ -141,3 +141,49 @@ impl Line {
         self.out.write_all(&packet)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// Hands on what each write brings.
+    struct Wire(Sender<Vec<u8>>);
+
+    impl Write for Wire {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn silence_is_broken_until_the_final_flush() {
+        let (sender, received) = channel();
+        let sideband = Sideband::new(Box::new(Wire(sender)), true);
+        sideband.keep_alive(Duration::from_millis(1)).unwrap();
+        assert_eq!(received.recv().unwrap(), b"0005\x01");
+        sideband.tell(b"working\r");
+        sideband.finish().unwrap();
+        drop(sideband);
+        // The keepalive thread ends too, or the channel would stay open.
+        let rest: Vec<_> = received.iter().filter(|packet| packet != b"0005\x01").collect();
+        assert_eq!(rest, [&b"000d\x02working\r"[..], b"0000"]);
+    }
+
+    #[test]
+    fn without_side_band_nothing_is_added() {
+        let (sender, received) = channel();
+        let sideband = Sideband::new(Box::new(Wire(sender)), false);
+        sideband.keep_alive(Duration::ZERO).unwrap();
+        sideband.report(b"000eunpack ok\n0000").unwrap();
+        sideband.finish().unwrap();
+        drop(sideband);
+        assert_eq!(received.iter().collect::<Vec<_>>(), [b"000eunpack ok\n0000"]);
+    }
+}

@@ -1,0 +1,71 @@
+//! balanced_update: whether a push whose every check has passed is to be committed, and what became of it
+//! (balanced_update(5)).
+
+use std::{
+    ffi::OsString,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+
+use super::{Answer, Hooks, runner::Limits};
+use crate::{balanced::ballot::Ballot, interrupt::Diverted};
+
+/// The name of the hook.
+pub const EVENT: &str = "balanced_update";
+
+/// What the hook is told or asked: its one argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Everything is locked and checked. Any answer but a yes undoes it.
+    Prepared,
+    /// The refs have their new values.
+    Committed,
+    /// A push that was asked about is undone.
+    Aborted,
+    /// A push that was asked about died before the answer was on disk.
+    InDoubt,
+}
+
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Phase::Prepared => "prepared",
+            Phase::Committed => "committed",
+            Phase::Aborted => "aborted",
+            Phase::InDoubt => "in-doubt",
+        }
+    }
+}
+
+impl Hooks<'_> {
+    /// Ask or tell the hook about `ballot`. It and its children are ended after `timeout`, and when a signal arrives if that
+    /// is diverted to `interrupts`. `quarantine` are the variables that show it the new objects; empty if there are none.
+    ///
+    /// A hook file that cannot be run has [`Failed`](Answer::Failed): silence is no yes.
+    pub fn balanced_update(
+        &self,
+        phase: Phase,
+        ballot: &Ballot,
+        quarantine: &[(&'static str, OsString)],
+        timeout: Option<Duration>,
+        interrupts: Option<&Diverted>,
+    ) -> Result<Answer> {
+        if let Some(path) = self.directory.not_executable(EVENT) {
+            self.sideband.error(format_args!("the hook '{}' is not executable", path.display()));
+            return Ok(Answer::Failed);
+        }
+        let mut call = self.call(EVENT);
+        call.arguments = vec![phase.as_str().into()];
+        call.stdin = Some(&ballot.lines);
+        call.environment.extend(quarantine.iter().map(|(name, value)| (OsString::from(name), value.clone())));
+        call.environment.extend(self.push_options());
+        let hash = ballot.update_hash().context("cannot hash the updates")?;
+        call.environment.push(("GIT_BALANCED_TRANSACTION".into(), ballot.transaction.to_string().into()));
+        call.environment.push(("GIT_BALANCED_UPDATE_HASH".into(), hash.into()));
+        // A limit beyond what the clock can count is none.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        call.limits = Some(Limits { deadline, interrupts });
+        self.run(&call)
+    }
+}

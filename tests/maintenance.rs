@@ -1,0 +1,85 @@
+//! What follows a push: git's maintenance where there is a git, and the files that dumb clients read.
+
+pub mod support;
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    process::{Output, Stdio},
+};
+
+use support::{ours, push::pkt_line, scene::Scene};
+
+/// Delete the branch `topic` of `server.git`, with `PATH` and `settings`.
+fn delete_topic(scene: &Scene, path: &str, settings: &[(&str, &str)]) -> Output {
+    let topic = scene.git("server.git", &["rev-parse", "topic"]);
+    let line = format!("{topic} {} refs/heads/topic\0report-status side-band-64k", "0".repeat(40));
+    let mut command = scene.command(".", ours());
+    command.args(["--stateless-rpc", "server.git"]).env("PATH", path);
+    command.env("GIT_CONFIG_COUNT", settings.len().to_string());
+    for (at, (key, value)) in settings.iter().enumerate() {
+        command.env(format!("GIT_CONFIG_KEY_{at}"), key).env(format!("GIT_CONFIG_VALUE_{at}"), value);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&[pkt_line(line.as_bytes()), b"0000".to_vec()].concat()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// A directory with a `git` that says how it was called, as the whole `PATH`.
+fn talking_git(scene: &Scene) -> String {
+    scene.write("bin/git", "#!/bin/sh\necho \"git $* in $GIT_DIR\"\nexit 1\n");
+    fs::set_permissions(scene.path("bin/git"), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:/usr/bin:/bin", scene.path("bin").display())
+}
+
+#[test]
+fn maintenance_is_run_as_configured_and_heard_by_the_client() {
+    let calls = [
+        (vec![("receive.autogc", "true")], Some("--detach")),
+        (vec![("receive.autogc", "true"), ("maintenance.autoDetach", "false")], Some("--no-detach")),
+        (vec![("receive.autogc", "true"), ("gc.autoDetach", "false")], Some("--no-detach")),
+        (vec![("receive.autogc", "true"), ("gc.auto", "0")], None),
+        (vec![("receive.autogc", "true"), ("gc.auto", "0"), ("maintenance.auto", "true")], Some("--detach")),
+        (vec![("receive.autogc", "true"), ("maintenance.auto", "false")], None),
+        (vec![("receive.autogc", "false")], None),
+    ];
+    for (settings, detach) in calls {
+        let scene = Scene::new("sha1", "files");
+        let output = delete_topic(&scene, &talking_git(&scene), &settings);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("ok refs/heads/topic"), "{said}");
+        let call = detach.map(|detach| format!("\u{2}git maintenance run --auto --quiet {detach} in .\n0000"));
+        match call {
+            Some(call) => assert!(said.ends_with(&call), "{settings:?}: {said}"),
+            None => assert!(!said.contains("maintenance"), "{settings:?}: {said}"),
+        }
+    }
+}
+
+#[test]
+fn where_there_is_no_git_nothing_is_said() {
+    let scene = Scene::new("sha1", "files");
+    let output = delete_topic(&scene, "/nowhere", &[("receive.autogc", "true")]);
+    assert!(output.status.success() && output.stderr.is_empty());
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("ok refs/heads/topic\n00000000"));
+}
+
+#[test]
+fn server_info_is_what_git_writes() {
+    let scene = Scene::new("sha1", "files");
+    scene.git("server.git", &["repack", "-q", "-d"]);
+    let tag = scene.git("server.git", &["rev-parse", "v1"]);
+    scene.git("server.git", &["tag", "-a", "-m", "a tag of a tag", "v1.1", &tag]);
+    let path = std::env::var("PATH").unwrap();
+    let output = delete_topic(&scene, &path, &[("receive.updateServerInfo", "true")]);
+    assert!(output.status.success() && output.stderr.is_empty());
+    let files = ["server.git/info/refs", "server.git/objects/info/packs"].map(|file| scene.path(file));
+    let read = || files.clone().map(|file| fs::read_to_string(file).unwrap());
+    let ours = read();
+    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    scene.git("server.git", &["update-server-info"]);
+    assert_eq!(ours, read());
+    assert!(ours[0].contains("refs/tags/v1.1^{}\n") && ours[1].starts_with("P pack-"));
+}
