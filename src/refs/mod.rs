@@ -5,7 +5,6 @@ pub mod aliases;
 pub mod alternates;
 pub mod checkout;
 pub mod identity;
-mod local_time;
 pub mod lock;
 pub mod loose;
 pub mod name;
