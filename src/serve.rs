@@ -12,16 +12,18 @@ use crate::{
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
-    hooks::{Hooks, reference_transaction},
+    hooks::{Hooks, proc_receive_refs, reference_transaction},
     interrupt::Interrupts,
     maintenance,
     objects::{
+        connectivity::{self, Grounds, Tips},
         database::Database,
         intake::{Intake, UnpackError},
         quarantine::Quarantine,
+        shallow::Shallow,
     },
     refs::{
-        aliases,
+        aliases, alternates,
         checkout::WorkTreeUpdate,
         policy::Policy,
         snapshot::Snapshot,
@@ -29,13 +31,8 @@ use crate::{
         visibility::HiddenRefs,
     },
     repository::Repository,
-    wire::{
-        advertise::advertise,
-        report,
-        request::{Capabilities, Request},
-        session,
-        sideband::Sideband,
-    },
+    trace::{self, session},
+    wire::{advertise::advertise, report, request::Request, sideband::Sideband},
 };
 
 /// How many bytes of the client's are read at a time.
@@ -44,9 +41,11 @@ const READ_AHEAD: usize = 64 * 1024;
 /// Serve one push as the command line asks for it. Errors end the program with status 128; refused refs do not.
 pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
+    recover(&repository, Asked::ByPush)?;
+    let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        advertise(&repository, &config, &snapshot, &[], &session::id(), &mut io::stdout().lock())?;
+        advertise(&repository, &config, &snapshot, shallow.roots(), session::id(), &mut io::stdout().lock())?;
         io::stdout().flush()?;
     }
     if cli.http_backend_info_refs {
@@ -56,6 +55,9 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
         return Ok(());
     };
+    if let Some(session) = &request.capabilities.session_id {
+        trace::transfer("client-sid", session);
+    }
     if !cli.stateless_rpc {
         // The client may have taken its time.
         snapshot = Snapshot::read(&repository)?;
@@ -68,13 +70,14 @@ pub fn serve(cli: &Cli) -> Result<()> {
         repository: &repository,
         config: &config,
         database: Database::open(&repository)?,
+        shallow: &shallow,
         snapshot: &snapshot,
         interrupts: Interrupts::listen()?,
         sideband: &sideband,
         hooks: &hooks,
-        capabilities: &request.capabilities,
+        request: &request,
     };
-    push.carry_through(request.has_pack(), request.commands.clone(), &mut input)
+    push.carry_through(&mut input)
 }
 
 /// A push, and all that its steps need to know.
@@ -84,19 +87,22 @@ struct Push<'a> {
     config: &'a Config,
     /// The repository's objects, without those of the push until they are moved in.
     database: Database,
+    /// Where the repository's history is cut off.
+    shallow: &'a Shallow,
     snapshot: &'a Snapshot,
     interrupts: Interrupts,
     sideband: &'a Sideband,
     hooks: &'a Hooks<'a>,
-    capabilities: &'a Capabilities,
+    request: &'a Request,
 }
 
 impl Push<'_> {
-    fn carry_through(&self, has_pack: bool, mut commands: Vec<Command>, input: &mut dyn Read) -> Result<()> {
+    fn carry_through(&self, input: &mut dyn Read) -> Result<()> {
+        let mut commands = self.request.commands.clone();
         if let Some(interval) = self.config.keep_alive {
             self.sideband.keep_alive(interval)?;
         }
-        let taken_in = if has_pack { self.take_in(input)?.map(Some) } else { Ok(None) };
+        let taken_in = if self.request.has_pack() { self.take_in(input)?.map(Some) } else { Ok(None) };
         let unpack_failure = taken_in.as_ref().err().map(|reason| BString::from(reason.to_string()));
         match taken_in {
             Ok(quarantine) => self.decide_and_write(quarantine, &mut commands)?,
@@ -132,12 +138,19 @@ impl Push<'_> {
     }
 
     fn has_progress(&self) -> bool {
-        self.capabilities.side_band && !self.capabilities.quiet && !self.cli.quiet
+        self.request.capabilities.side_band && !self.request.capabilities.quiet && !self.cli.quiet
     }
 
     /// Give every command its verdict, and carry out those that nothing speaks against.
     fn decide_and_write(&self, quarantine: Option<Quarantine>, commands: &mut [Command]) -> Result<()> {
-        self.refuse_hidden(commands);
+        let hidden = HiddenRefs::new(&self.config.hide_refs);
+        if let Some(quarantine) = &quarantine
+            && !self.cli.skip_connectivity_check
+        {
+            self.refuse_incomplete(quarantine, &hidden, commands)?;
+        }
+        self.refuse_hidden(&hidden, commands);
+        proc_receive_refs::mark(&self.config.values, commands)?;
 
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
         if self.hooks.pre_receive(commands, &environment)?.is_refusal() {
@@ -157,7 +170,11 @@ impl Push<'_> {
         };
         aliases::check(self.repository, self.sideband, commands)?;
         self.refuse_rest_if_atomic(commands);
-        if self.capabilities.atomic {
+        if commands.iter().any(|command| command.writer == Writer::ProcReceive && !command.is_refused()) {
+            // What it has carried out stands, whatever becomes of the rest.
+            self.hooks.proc_receive(commands, &self.request.capabilities)?;
+        }
+        if self.request.capabilities.atomic {
             self.write(commands, Mode::AllOrNone, |_| true)
         } else {
             // What goes may make room for what comes.
@@ -166,9 +183,22 @@ impl Push<'_> {
         }
     }
 
+    /// All that a new value reaches must be there, in quarantine or behind what the repository vouches for.
+    fn refuse_incomplete(&self, quarantine: &Quarantine, hidden: &HiddenRefs, commands: &mut [Command]) -> Result<()> {
+        let alternates = alternates::tips(self.repository, self.config);
+        let grounds = Grounds {
+            database: &self.database.with_quarantine(quarantine.dir(), self.repository.hash)?,
+            tips: &Tips { repository: self.repository, snapshot: self.snapshot, hidden, alternates: &alternates },
+            config: self.config,
+            shallow: self.shallow,
+            client_shallow: &self.request.shallow,
+        };
+        connectivity::check(&grounds, self.sideband, self.has_progress(), commands);
+        Ok(())
+    }
+
     /// A client cannot see hidden refs, and must not guess at them.
-    fn refuse_hidden(&self, commands: &mut [Command]) {
-        let hidden = HiddenRefs::new(&self.config.hide_refs);
+    fn refuse_hidden(&self, hidden: &HiddenRefs, commands: &mut [Command]) {
         for command in commands {
             let full = self.full_name(command.name());
             if hidden.is_hidden(Some(command.name()), full.as_bstr()) {
@@ -180,7 +210,7 @@ impl Push<'_> {
 
     /// In an atomic push one refusal, at whatever step, is the end of all.
     fn refuse_rest_if_atomic(&self, commands: &mut [Command]) {
-        if self.capabilities.atomic && commands.iter().any(Command::is_refused) {
+        if self.request.capabilities.atomic && commands.iter().any(Command::is_refused) {
             refuse_all(commands, &Refusal::AtomicPushFailure);
         }
     }
@@ -188,12 +218,16 @@ impl Push<'_> {
     /// Put the commands that are `due` to the policy and, one after the other, the update hook, and write those that pass
     /// in one transaction.
     fn write(&self, commands: &mut [Command], mode: Mode, due: impl Fn(&Command) -> bool) -> Result<()> {
+        let due = |command: &Command| !command.is_refused() && command.writer == Writer::Transaction && due(command);
+        if !commands.iter().any(due) {
+            return Ok(());
+        }
         let policy =
             Policy::new(self.repository, self.config, &self.database, self.snapshot, self.hooks, self.sideband)?;
         let (mut indices, mut edits, mut work_trees) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..commands.len() {
             let command = &mut commands[index];
-            if command.is_refused() || command.writer != Writer::Transaction || !due(command) {
+            if !due(command) {
                 continue;
             }
             if let Some(allowed) = policy.decide(command)? {
@@ -273,9 +307,11 @@ impl Push<'_> {
     }
 
     fn report(&self, unpack_failure: Option<&BStr>, commands: &[Command]) {
-        if self.capabilities.report_status || self.capabilities.report_status_v2 {
+        if self.request.capabilities.report_status || self.request.capabilities.report_status_v2 {
             // A client that went away does not undo what was committed, nor keep the post hooks from running.
-            self.sideband.report(&report::render(unpack_failure, commands)).ok();
+            self.sideband
+                .report(&report::render(unpack_failure, commands, self.request.capabilities.report_status_v2))
+                .ok();
         }
     }
 }

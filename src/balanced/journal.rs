@@ -31,6 +31,7 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::{
     interrupt::Doomed,
     refs::{lock::Locksmith, paths::Paths},
+    shared_mode::create_dir,
 };
 
 /// The name of a transaction: unique across machines, and sorted by time.
@@ -120,12 +121,12 @@ impl Journal {
                 Ok((file, doomed)) => (file, Temporary(path.clone(), Some(doomed))),
                 // Whoever finishes takes the empty directory along.
                 Err(err) if err.kind() == ErrorKind::NotFound => {
-                    make_directory(directory, locksmith)?;
+                    create_dir(directory, locksmith.shared)?;
                     continue;
                 }
                 Err(err) => return Err(err),
             };
-            locksmith.share(&file)?;
+            locksmith.shared.adjust(&path)?;
             let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| match errno {
                 nix::Error::EOPNOTSUPP | nix::Error::ENOSYS | nix::Error::EINVAL | nix::Error::ENOLCK => {
                     ErrorKind::Unsupported.into()
@@ -159,7 +160,7 @@ impl Journal {
             let make = |path: &Path| DirBuilder::new().mode(0o777).create(path);
             let ((), doomed) = locksmith.interrupts.create(&self.staging, make)?;
             self.staging_doomed = Some(doomed);
-            locksmith.share_directory(&self.staging)?;
+            locksmith.shared.adjust(&self.staging)?;
         }
         Ok(&self.staging)
     }
@@ -193,14 +194,6 @@ impl Drop for Temporary {
         if let Some(doomed) = self.1.take() {
             doomed.settle(|| std::fs::remove_file(&self.0)).ok();
         }
-    }
-}
-
-fn make_directory(directory: &Path, locksmith: Locksmith<'_>) -> io::Result<()> {
-    match DirBuilder::new().mode(0o777).create(directory) {
-        Ok(()) => locksmith.share_directory(directory),
-        Err(err) if err.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(err) => Err(err),
     }
 }
 

@@ -4,21 +4,41 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use anyhow::{Result, bail};
 use bstr::{BString, ByteSlice};
+use jiff::tz::TimeZone;
 
 use crate::config::Config;
 
-/// The moment that reflog lines carry: `GIT_COMMITTER_DATE`, else now. In raw format, `<seconds> SP <zone>`.
+/// The moment that `GIT_COMMITTER_DATE` gives to reflog lines, in raw format (`<seconds> SP <zone>`); `None` if it is not set.
 ///
-/// Fails with `invalid date format: <x>` if the variable cannot be understood.
-pub fn committer_date() -> Result<String> {
-    let time = match std::env::var_os("GIT_COMMITTER_DATE").filter(|date| !date.is_empty()) {
-        None => gix::date::Time::now_local_or_utc(),
-        Some(date) => match date.to_str().and_then(|text| gix::date::parse(text, None).ok()) {
-            Some(time) => time,
-            None => bail!("invalid date format: {}", date.as_bytes().as_bstr()),
+/// Fails with `invalid date format: <x>` if it cannot be understood.
+pub fn configured_date() -> Result<Option<String>> {
+    let Some(date) = std::env::var_os("GIT_COMMITTER_DATE").filter(|date| !date.is_empty()) else { return Ok(None) };
+    match date.to_str().and_then(|text| gix::date::parse(text, None).ok()) {
+        Some(time) => Ok(Some(time.to_string())),
+        None => bail!("invalid date format: {}", date.as_bytes().as_bstr()),
+    }
+}
+
+/// Now, in raw format and local time.
+///
+/// The zone is read from the one file that describes it: to find its name, as libraries do, takes a walk through the whole
+/// database of zones.
+pub fn now() -> String {
+    let now = jiff::Timestamp::now();
+    let zone = match std::env::var("TZ") {
+        Err(_) => zone_file("/etc/localtime"),
+        Ok(tz) => match tz.strip_prefix(':').unwrap_or(&tz) {
+            "" => None,
+            path if path.starts_with('/') => zone_file(path),
+            name => zone_file(&format!("/usr/share/zoneinfo/{name}")).or_else(|| TimeZone::posix(name).ok()),
         },
     };
-    Ok(time.to_string())
+    let offset = zone.map_or(0, |zone| zone.to_offset(now).seconds());
+    gix::date::Time::new(now.as_second(), offset).to_string()
+}
+
+fn zone_file(path: &str) -> Option<TimeZone> {
+    TimeZone::tzif("", &std::fs::read(path).ok()?).ok()
 }
 
 /// `<name> SP < <email> >` of the committer (git-var, `GIT_COMMITTER_IDENT`; git-commit-tree, "Commit information").
@@ -101,5 +121,12 @@ mod tests {
     #[test]
     fn an_ampersand_in_the_gecos_field_is_the_login_name() {
         assert_eq!(full_name(b"& Thor,Room 1", "au"), "Au Thor");
+    }
+
+    #[test]
+    fn now_is_what_the_system_says_it_is() {
+        let date = std::process::Command::new("date").arg("+%z").output().unwrap();
+        let zone = String::from_utf8(date.stdout).unwrap();
+        assert_eq!(now().split_once(' ').unwrap().1, zone.trim());
     }
 }

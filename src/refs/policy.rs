@@ -19,7 +19,7 @@ use crate::{
     command::{Command, Refusal},
     config::{Config, Deny},
     hooks::Hooks,
-    objects::{ancestry, database::Database},
+    objects::{ancestry, database::Database, history::History, shallow::Shallow},
     repository::Repository,
     wire::sideband::Sideband,
 };
@@ -179,7 +179,9 @@ impl<'a> Policy<'a> {
                 return refused("bad ref");
             }
         }
-        if ancestry::is_ancestor(self.database, &command.old, &command.new)? {
+        let shallow = Shallow::read(self.repository)?;
+        let history = History::new(self.repository, self.database, &shallow);
+        if ancestry::is_ancestor(&history, command.old, command.new)? {
             return Ok(Ok(()));
         }
         self.sideband.error(format_args!("denying non-fast-forward {} (you should pull first)", command.name));

@@ -72,7 +72,7 @@ impl Log {
                 Err(err) if err.kind() == ErrorKind::NotFound && !self.create => return Ok(None),
                 Err(err) if err.kind() == ErrorKind::NotFound => match options.create_new(true).open(&self.path) {
                     Ok(file) => {
-                        locksmith.share(&file)?;
+                        locksmith.shared.adjust(&self.path)?;
                         return Ok(Some(file));
                     }
                     Err(err) if err.kind() == ErrorKind::AlreadyExists => {}
@@ -82,7 +82,7 @@ impl Log {
                         locksmith.make_parents(&self.path, &mut made)?;
                         match options.open(&self.path) {
                             Ok(file) => {
-                                locksmith.share(&file)?;
+                                locksmith.shared.adjust(&self.path)?;
                                 return Ok(Some(file));
                             }
                             Err(_) => continue,

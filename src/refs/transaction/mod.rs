@@ -135,7 +135,8 @@ impl Aborted {
 pub struct Queued<'a> {
     site: Site<'a>,
     edits: Vec<Edit>,
-    date: String,
+    /// What the environment gives for one.
+    date: Option<String>,
 }
 
 /// A transaction whose locks are held and that nothing speaks against. Dropping it undoes it.
@@ -152,7 +153,8 @@ pub struct Prepared<'a> {
     edits: Vec<Edit>,
     /// In the order of the edits.
     failures: Vec<Option<Failure>>,
-    /// The names and the date of the reflog's lines.
+    date: Option<String>,
+    /// The names and the date of the reflog's lines; empty where no ref has a log.
     identity: BString,
 }
 
@@ -242,7 +244,7 @@ impl<'a> Queued<'a> {
     ) -> Result<Self> {
         let locksmith = Locksmith { interrupts, shared: config.shared_repository };
         let site = Site { repository, config, paths: repository.into(), locksmith };
-        Ok(Queued { site, edits, date: identity::committer_date()? })
+        Ok(Queued { site, edits, date: identity::configured_date()? })
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
 /// So many creations in one push are made in one rewrite of packed-refs, and get no loose file.
 const MANY: usize = 100;
 
-/// How many symrefs may lead to a ref (gitglossary, "symref": git gives up there as well).
+/// How many refs git reads on the way to a value.
 const MAX_DEPTH: usize = 5;
 
 impl<'a> Queued<'a> {
@@ -45,8 +45,6 @@ impl<'a> Queued<'a> {
             return Err(Aborted::new(mode, "ref updates forbidden inside quarantine environment"));
         }
         let null = site.repository.hash.null();
-        let mut identity = identity::committer(site.config);
-        identity.extend_from_slice(format!(" {date}").as_bytes());
         let mut prepared = Prepared {
             slots: Vec::with_capacity(edits.len()),
             journal: None,
@@ -57,7 +55,8 @@ impl<'a> Queued<'a> {
             mode,
             edits: Vec::new(),
             failures: edits.iter().map(|_| None).collect(),
-            identity,
+            date,
+            identity: BString::default(),
         };
         prepared.check_names(&edits)?;
         let mut lines = BString::default();
@@ -185,7 +184,7 @@ impl Prepared<'_> {
             slot.locks.push(self.lock_name(name.as_ref(), edit, how, locked)?);
             match loose::read_ref(self.site.repository, name.as_ref()) {
                 Loose::Symbolic(target) => {
-                    let too_deep = slot.names.len() > MAX_DEPTH || slot.names.contains(&target);
+                    let too_deep = slot.names.len() >= MAX_DEPTH || slot.names.contains(&target);
                     if too_deep || !target.starts_with(b"refs/") || !is_well_formed(target.as_ref()) {
                         let broken = format!(
                             "cannot lock ref '{}': unable to resolve reference '{name}': reference broken",
@@ -305,6 +304,11 @@ impl Prepared<'_> {
                 Ok(()) => index += 1,
                 Err(failure) => self.fail(edit, failure)?,
             }
+        }
+        if self.slots.iter().any(|slot| slot.head_log.is_some() || !slot.logs.is_empty()) {
+            self.identity = identity::committer(self.site.config);
+            self.identity.push(b' ');
+            self.identity.extend_from_slice(self.date.take().unwrap_or_else(identity::now).as_bytes());
         }
         Ok(())
     }

@@ -1,0 +1,350 @@
+//! Which commits a push brings: walked from the new values, until each line of history meets what a ref reaches.
+//!
+//! "Sound" is a commit, or any other object, that a ref or an alternate's ref reaches: it and all below it are taken to be
+//! there. That a commit is in the database shows nothing: it may be what an interrupted push or a prune has left over.
+
+use std::collections::BinaryHeap;
+
+use gix::{
+    ObjectId,
+    hashtable::{HashMap, HashSet},
+    objs::{Kind, TagRefIter},
+};
+
+use super::{Check, hole::Hole, trees::Trees};
+use crate::objects::history::{Age, Commit};
+
+/// How far to go for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// Look at what the push brings, and at no more of the rest than it takes to show that it is reached. Finds a hole where
+    /// there is none if a ref reaches objects that are not all there.
+    Frugal,
+    /// As git's own walk does: start from all refs, and take for sound every object below the commits that are met.
+    Thorough,
+}
+
+/// The walk through commits. Trees, blobs and tags are handed on to [`Trees`] as they are met.
+pub struct Commits<'c, 'a> {
+    check: &'c Check<'a>,
+    pub(super) places: HashMap<ObjectId, Place>,
+    queue: BinaryHeap<(Age, ObjectId)>,
+    /// How many in the queue are not known to be sound.
+    open: usize,
+    all_tips_queued: bool,
+    beside_history: bool,
+}
+
+pub(super) struct Place {
+    pub(super) commit: Commit,
+    pub(super) is_sound: bool,
+    /// In the queue: its parents are still to be met.
+    waits: bool,
+}
+
+impl<'c, 'a> Commits<'c, 'a> {
+    /// Find out what is new below `values`, and look for all that hangs on it.
+    pub fn walk(
+        check: &'c Check<'a>,
+        values: &[ObjectId],
+        effort: Effort,
+        trees: &mut Trees<'_, '_>,
+    ) -> Result<(), Hole> {
+        let mut this = Self::new(check);
+        this.settle(values, effort, trees)?;
+        this.require_trees(trees)
+    }
+
+    /// The commits below `value` that no ref reaches; their trees are not looked for.
+    pub fn new_below(
+        check: &'c Check<'a>,
+        value: ObjectId,
+        trees: &mut Trees<'_, '_>,
+    ) -> Result<HashSet<ObjectId>, Hole> {
+        let mut this = Self::new(check);
+        this.settle(&[value], Effort::Frugal, trees)?;
+        Ok(this.places.iter().filter(|(_, place)| !place.is_sound).map(|(id, _)| *id).collect())
+    }
+
+    fn new(check: &'c Check<'a>) -> Self {
+        Commits {
+            check,
+            places: HashMap::default(),
+            queue: BinaryHeap::new(),
+            open: 0,
+            all_tips_queued: false,
+            beside_history: false,
+        }
+    }
+
+    fn settle(&mut self, values: &[ObjectId], effort: Effort, trees: &mut Trees<'_, '_>) -> Result<(), Hole> {
+        let left = match effort {
+            Effort::Frugal => {
+                let old = self.expand(values)?;
+                self.drop_tips(old, trees)
+            }
+            Effort::Thorough => {
+                self.queue_all_tips(trees);
+                values.to_vec()
+            }
+        };
+        for id in left {
+            self.open(id, trees)?;
+        }
+        if self.open > 0 {
+            // The values that this push is about to replace are the likeliest to reach what it builds on.
+            for id in self.check.current.iter().copied() {
+                self.queue_tip(id, trees);
+            }
+        }
+        self.meet_history(trees)
+    }
+
+    /// Walk the commits that the push brought, and return what ends it: values that are no commits, and what was there before.
+    fn expand(&mut self, values: &[ObjectId]) -> Result<Vec<ObjectId>, Hole> {
+        let check = self.check;
+        let mut ends: HashMap<ObjectId, Option<ObjectId>> = HashMap::default();
+        let mut waiting: Vec<(ObjectId, Option<ObjectId>)> = values.iter().map(|id| (*id, None)).collect();
+        while let Some((id, child)) = waiting.pop() {
+            // What a commit names as its parent has to be one.
+            let is_met = ends.get(&id).is_some_and(|first| first.is_some() || child.is_none());
+            if is_met || self.places.contains_key(&id) {
+                continue;
+            }
+            if check.database.is_quarantined(&id)
+                && let Some(commit) = check.history.read(&id)
+            {
+                check.progress.tick();
+                waiting.extend(commit.parents.iter().map(|parent| (*parent, Some(id))));
+                self.places.insert(id, Place { commit, is_sound: false, waits: false });
+                continue;
+            }
+            if let Some(child) = child {
+                match check.database.header(&id) {
+                    Ok(Some((Kind::Commit, _))) => {}
+                    Ok(None) if check.is_owed(&id) => continue,
+                    _ => return Err(self.lost_parent(id, child)),
+                }
+            }
+            ends.insert(id, child);
+        }
+        Ok(ends.into_keys().collect())
+    }
+
+    /// Those of `old` that are no ref's value; the others are sound, provided that they are there.
+    fn drop_tips(&mut self, old: Vec<ObjectId>, trees: &mut Trees<'_, '_>) -> Vec<ObjectId> {
+        let mut left: HashSet<ObjectId> = old.iter().copied().collect();
+        let mut tips = HashSet::default();
+        for id in &self.check.current {
+            if left.remove(id) {
+                tips.insert(*id);
+            }
+        }
+        if !left.is_empty() {
+            for id in self.check.tips.all() {
+                if left.remove(&id) {
+                    tips.insert(id);
+                    if left.is_empty() {
+                        break;
+                    }
+                }
+            }
+        }
+        for id in tips {
+            if !self.note_tip(id, trees) {
+                left.insert(id);
+            }
+        }
+        old.into_iter().filter(|id| left.contains(id)).collect()
+    }
+
+    /// Take the value of a ref for sound without walking on from it. False if it is not there.
+    fn note_tip(&mut self, id: ObjectId, trees: &mut Trees<'_, '_>) -> bool {
+        let check = self.check;
+        if check.database.contains(&id)
+            && let Some(commit) = check.history.recall(&id)
+        {
+            // It waits, so that the walk can go on from it where the rest of history turns out to be needed.
+            self.add(id, commit, true);
+            return true;
+        }
+        match check.database.header(&id) {
+            Ok(Some((kind, _))) => trees.assume(id, kind),
+            _ => return check.is_delivered(&id),
+        }
+        true
+    }
+
+    /// A value, or what a tag names, that is not known to be sound: open tags up to what they lead to.
+    fn open(&mut self, mut id: ObjectId, trees: &mut Trees<'_, '_>) -> Result<(), Hole> {
+        let check = self.check;
+        let mut named_as = None;
+        let mut buffer = Vec::new();
+        loop {
+            if self.places.contains_key(&id) || trees.knows(&id) {
+                let kind = if self.places.contains_key(&id) { Some(Kind::Commit) } else { trees.kind(&id) };
+                return if named_as.is_none() || named_as == kind { Ok(()) } else { Err(Hole::Object(id)) };
+            }
+            if check.is_delivered(&id) {
+                return Ok(());
+            }
+            let kind = match check.database.find(&id, &mut buffer) {
+                Ok(Some(kind)) if named_as.is_none_or(|name| name == kind) => kind,
+                Ok(None) if check.is_owed(&id) => return Ok(()),
+                _ => return Err(Hole::Object(id)),
+            };
+            check.progress.tick();
+            match kind {
+                Kind::Commit => {
+                    let commit = check.history.parse(&id, &buffer).ok_or(Hole::Object(id))?;
+                    self.add(id, commit, false);
+                    return Ok(());
+                }
+                Kind::Tag => {
+                    trees.assume(id, Kind::Tag);
+                    let (target, kind) = target(&buffer, check.hash).ok_or(Hole::Object(id))?;
+                    (id, named_as) = (target, Some(kind));
+                }
+                kind => return trees.require(id, kind, Vec::new()),
+            }
+        }
+    }
+
+    /// Walk on, the youngest first, until everything that is left is sound.
+    fn meet_history(&mut self, trees: &mut Trees<'_, '_>) -> Result<(), Hole> {
+        while self.open > 0 {
+            let Some((age, id)) = self.queue.pop() else { break };
+            let Some(place) = self.places.get_mut(&id) else { continue };
+            if !place.is_sound && !self.all_tips_queued {
+                // Unless clocks were wrong, nothing that waits can reach it any more: other refs are needed.
+                self.queue.push((age, id));
+                self.queue_all_tips(trees);
+                continue;
+            }
+            place.waits = false;
+            let is_sound = place.is_sound;
+            self.open -= usize::from(!is_sound);
+            for parent in place.commit.parents.clone() {
+                self.meet(parent, is_sound, id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn meet(&mut self, id: ObjectId, is_sound: bool, child: ObjectId) -> Result<(), Hole> {
+        let check = self.check;
+        if self.places.contains_key(&id) {
+            if is_sound {
+                self.vouch_for(id);
+            }
+            return Ok(());
+        }
+        if is_sound {
+            // A hole behind what a ref reaches is none of this push's.
+            if let Some(commit) = check.history.recall(&id) {
+                self.add(id, commit, true);
+            }
+            return Ok(());
+        }
+        if check.is_delivered(&id) {
+            return Ok(());
+        }
+        check.progress.tick();
+        match check.history.read(&id) {
+            Some(commit) => self.add(id, commit, false),
+            None if !check.database.contains(&id) && check.is_owed(&id) => {}
+            None => return Err(self.lost_parent(id, child)),
+        }
+        Ok(())
+    }
+
+    /// Everything that is known to be behind commit `id` is sound, and so is it.
+    fn vouch_for(&mut self, id: ObjectId) {
+        let mut waiting = vec![id];
+        while let Some(id) = waiting.pop() {
+            let Some(place) = self.places.get_mut(&id) else { continue };
+            if place.is_sound {
+                continue;
+            }
+            place.is_sound = true;
+            if place.waits {
+                self.open -= 1;
+            } else {
+                waiting.extend(&place.commit.parents);
+            }
+        }
+    }
+
+    fn add(&mut self, id: ObjectId, commit: Commit, is_sound: bool) {
+        if self.places.contains_key(&id) {
+            if is_sound {
+                self.vouch_for(id);
+            }
+            return;
+        }
+        self.open += usize::from(!is_sound);
+        self.queue.push((commit.age, id));
+        self.places.insert(id, Place { commit, is_sound, waits: true });
+    }
+
+    fn queue_all_tips(&mut self, trees: &mut Trees<'_, '_>) {
+        self.all_tips_queued = true;
+        let check = self.check;
+        let mut seen = HashSet::default();
+        for id in check.tips.all() {
+            if seen.insert(id) {
+                self.queue_tip(id, trees);
+            }
+        }
+    }
+
+    /// Take what the value `id` of a ref leads to for sound, as far as it is there.
+    fn queue_tip(&mut self, mut id: ObjectId, trees: &mut Trees<'_, '_>) {
+        let check = self.check;
+        let mut buffer = Vec::new();
+        loop {
+            if self.places.contains_key(&id) {
+                return self.vouch_for(id);
+            }
+            if trees.knows(&id) {
+                return;
+            }
+            if let Some(commit) = check.history.recorded(&id).filter(|_| check.database.contains(&id)) {
+                self.beside_history = true;
+                return self.add(id, commit, true);
+            }
+            match check.database.find(&id, &mut buffer) {
+                Ok(Some(Kind::Commit)) => {
+                    if let Some(commit) = check.history.parse(&id, &buffer) {
+                        self.beside_history = true;
+                        self.add(id, commit, true);
+                    }
+                    return;
+                }
+                Ok(Some(Kind::Tag)) => {
+                    trees.assume(id, Kind::Tag);
+                    let Some((target, _)) = target(&buffer, check.hash) else { return };
+                    id = target;
+                }
+                Ok(Some(Kind::Tree)) => return trees.assume_tree(id),
+                Ok(Some(Kind::Blob)) => return trees.assume(id, Kind::Blob),
+                _ => return,
+            }
+        }
+    }
+
+    fn lost_parent(&self, parent: ObjectId, child: ObjectId) -> Hole {
+        let is_other = self.check.database.contains(&parent);
+        Hole::Parent { parent, child, is_other, beside_history: self.beside_history }
+    }
+}
+
+/// What a tag names, and as what.
+fn target(content: &[u8], hash: gix::hash::Kind) -> Option<(ObjectId, Kind)> {
+    let mut fields = TagRefIter::from_bytes(content, hash);
+    let id = fields.target_id().ok()?;
+    match fields.nth(1)?.ok()? {
+        gix::objs::tag::ref_iter::Token::TargetKind(kind) => Some((id, kind)),
+        _ => None,
+    }
+}

@@ -1,0 +1,142 @@
+//! Whether all that the new values reach is there: what git asks `rev-list --objects --stdin --not --all` for.
+//!
+//! Everything reachable from a new value must be in the database, short of what the repository's own refs and its alternates'
+//! refs reach. First a frugal walk looks at little more than what the push brings. Only if that finds a hole, a thorough one
+//! that starts from all refs, as git's does, has the last word: in a repository whose own history has holes they may differ.
+
+mod commits;
+mod hole;
+mod order;
+mod progress;
+mod promised;
+mod tips;
+mod trees;
+
+use std::{cell::RefCell, io::Write};
+
+use gix::{ObjectId, hashtable::HashSet};
+
+use self::{
+    commits::{Commits, Effort},
+    hole::Hole,
+    progress::Progress,
+    promised::Promised,
+    trees::Trees,
+};
+pub use tips::Tips;
+
+use super::{database::Database, history::History, shallow::Shallow};
+use crate::{
+    command::{Command, Refusal},
+    config::Config,
+    wire::sideband::Sideband,
+};
+
+/// What the verdict on a push rests on.
+pub struct Grounds<'a> {
+    /// All objects, those in quarantine included.
+    pub database: &'a Database,
+    /// What the repository vouches for.
+    pub tips: &'a Tips<'a>,
+    /// Tells whether it is a partial clone.
+    pub config: &'a Config,
+    /// Where the repository's history is cut off.
+    pub shallow: &'a Shallow,
+    /// Where the client's is: the `shallow` lines of the request.
+    pub client_shallow: &'a [ObjectId],
+}
+
+/// Refuse each command whose new value reaches something that is not there (`missing necessary objects`).
+///
+/// A ref that needs one of the client's shallow roots as a root of the repository is `shallow update not allowed`. What is missing
+/// is told on `sideband`, and once more for each command on stderr; if `is_verbose`, a walk that takes long tells of its
+/// progress. Commands that are refused already, and deletions, are left alone.
+///
+/// Returns how many objects were looked at.
+pub fn check(grounds: &Grounds<'_>, sideband: &Sideband, is_verbose: bool, commands: &mut [Command]) -> u64 {
+    refuse_new_roots(grounds, commands);
+    let check = Check::new(grounds, grounds.shallow, commands, is_verbose.then_some(sideband));
+    let values: Vec<_> = commands.iter().filter(|command| is_asked(command)).map(|command| command.new).collect();
+    let Err(hole) = check.judge(&values) else {
+        check.progress.done();
+        return check.progress.count();
+    };
+    sideband.tell(hole.to_string().as_bytes());
+    let alone = Check::new(grounds, grounds.shallow, commands, None);
+    for command in commands.iter_mut().filter(|command| is_asked(command)) {
+        if let Err(hole) = alone.judge(&[command.new]) {
+            // Whether or not anybody listens there.
+            write!(std::io::stderr(), "{hole}").ok();
+            command.refuse(Refusal::MissingNecessaryObjects);
+        }
+    }
+    check.progress.count() + alone.progress.count()
+}
+
+fn is_asked(command: &Command) -> bool {
+    !command.is_deletion() && !command.is_refused()
+}
+
+/// Refuse the commands that bring history which ends at a root of the client's that is none of the repository's.
+fn refuse_new_roots(grounds: &Grounds<'_>, commands: &mut [Command]) {
+    let is_new = |id: &&ObjectId| !grounds.shallow.is_root(id) && grounds.database.contains(id);
+    let roots: HashSet<ObjectId> = grounds.client_shallow.iter().filter(is_new).copied().collect();
+    if roots.is_empty() {
+        return;
+    }
+    let shallow = grounds.shallow.with(grounds.client_shallow);
+    let check = Check::new(grounds, &shallow, commands, None);
+    for command in commands.iter_mut().filter(|command| is_asked(command)) {
+        // A hole on the way is for the check itself to find.
+        let brings = Commits::new_below(&check, command.new, &mut Trees::new(&check, Effort::Frugal));
+        if brings.is_ok_and(|brings| !brings.is_disjoint(&roots)) {
+            command.refuse(Refusal::other("shallow update not allowed"));
+        }
+    }
+}
+
+/// What a walk needs to know.
+struct Check<'a> {
+    database: &'a Database,
+    history: History<'a>,
+    tips: &'a Tips<'a>,
+    /// The values that the refs of the push have now: what it builds on, most likely.
+    current: HashSet<ObjectId>,
+    promised: RefCell<Option<Promised>>,
+    progress: Progress<'a>,
+    hash: gix::hash::Kind,
+}
+
+impl<'a> Check<'a> {
+    fn new(grounds: &Grounds<'a>, shallow: &'a Shallow, commands: &[Command], sideband: Option<&'a Sideband>) -> Self {
+        let repository = grounds.tips.repository;
+        Check {
+            database: grounds.database,
+            history: History::new(repository, grounds.database, shallow),
+            tips: grounds.tips,
+            current: commands.iter().filter_map(|command| grounds.tips.current(command)).collect(),
+            promised: RefCell::new(Promised::open(repository, grounds.config, grounds.database)),
+            progress: Progress::new(sideband),
+            hash: repository.hash,
+        }
+    }
+
+    fn judge(&self, values: &[ObjectId]) -> Result<(), Hole> {
+        self.walk(values, Effort::Frugal).or_else(|_| self.walk(values, Effort::Thorough))
+    }
+
+    fn walk(&self, values: &[ObjectId], effort: Effort) -> Result<(), Hole> {
+        Commits::walk(self, values, effort, &mut Trees::new(self, effort))
+    }
+
+    /// True if object `id` came from the promisor of a partial clone.
+    fn is_delivered(&self, id: &gix::oid) -> bool {
+        self.promised.borrow().as_ref().is_some_and(|promised| promised.delivered(id))
+    }
+
+    /// True if the promisor of a partial clone owes object `id`, which is not there.
+    fn is_owed(&self, id: &gix::oid) -> bool {
+        let mut promised = self.promised.borrow_mut();
+        promised.as_mut().is_some_and(|promised| promised.is_owed(id, self.database, &self.history))
+    }
+}
