@@ -12,7 +12,7 @@ use crate::{
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
-    hooks::{Hooks, reference_transaction},
+    hooks::{Hooks, proc_receive_refs, reference_transaction},
     interrupt::Interrupts,
     maintenance,
     objects::{
@@ -31,7 +31,8 @@ use crate::{
         visibility::HiddenRefs,
     },
     repository::Repository,
-    wire::{advertise::advertise, report, request::Request, session, sideband::Sideband},
+    trace::{self, session},
+    wire::{advertise::advertise, report, request::Request, sideband::Sideband},
 };
 
 /// How many bytes of the client's are read at a time.
@@ -44,7 +45,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        advertise(&repository, &config, &snapshot, shallow.roots(), &session::id(), &mut io::stdout().lock())?;
+        advertise(&repository, &config, &snapshot, shallow.roots(), session::id(), &mut io::stdout().lock())?;
         io::stdout().flush()?;
     }
     if cli.http_backend_info_refs {
@@ -54,6 +55,9 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
         return Ok(());
     };
+    if let Some(session) = &request.capabilities.session_id {
+        trace::transfer("client-sid", session);
+    }
     if !cli.stateless_rpc {
         // The client may have taken its time.
         snapshot = Snapshot::read(&repository)?;
@@ -157,6 +161,7 @@ impl Push<'_> {
             self.refuse_incomplete(quarantine, &hidden, commands)?;
         }
         self.refuse_hidden(&hidden, commands);
+        proc_receive_refs::mark(&self.config.values, commands)?;
 
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
         if self.hooks.pre_receive(commands, &environment)?.is_refusal() {
@@ -176,6 +181,10 @@ impl Push<'_> {
         };
         aliases::check(self.repository, self.sideband, commands)?;
         self.refuse_rest_if_atomic(commands);
+        if commands.iter().any(|command| command.writer == Writer::ProcReceive && !command.is_refused()) {
+            // What it has carried out stands, whatever becomes of the rest.
+            self.hooks.proc_receive(commands, &self.request.capabilities)?;
+        }
         if self.request.capabilities.atomic {
             self.write(commands, Mode::AllOrNone, |_| true)
         } else {
@@ -220,12 +229,16 @@ impl Push<'_> {
     /// Put the commands that are `due` to the policy and, one after the other, the update hook, and write those that pass
     /// in one transaction.
     fn write(&self, commands: &mut [Command], mode: Mode, due: impl Fn(&Command) -> bool) -> Result<()> {
+        let due = |command: &Command| !command.is_refused() && command.writer == Writer::Transaction && due(command);
+        if !commands.iter().any(due) {
+            return Ok(());
+        }
         let policy =
             Policy::new(self.repository, self.config, &self.database, self.snapshot, self.hooks, self.sideband)?;
         let (mut indices, mut edits, mut work_trees) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..commands.len() {
             let command = &mut commands[index];
-            if command.is_refused() || command.writer != Writer::Transaction || !due(command) {
+            if !due(command) {
                 continue;
             }
             if let Some(allowed) = policy.decide(command)? {
@@ -307,7 +320,9 @@ impl Push<'_> {
     fn report(&self, unpack_failure: Option<&BStr>, commands: &[Command]) {
         if self.request.capabilities.report_status || self.request.capabilities.report_status_v2 {
             // A client that went away does not undo what was committed, nor keep the post hooks from running.
-            self.sideband.report(&report::render(unpack_failure, commands)).ok();
+            self.sideband
+                .report(&report::render(unpack_failure, commands, self.request.capabilities.report_status_v2))
+                .ok();
         }
     }
 }

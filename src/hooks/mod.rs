@@ -8,6 +8,9 @@ pub mod environment;
 pub mod leftovers;
 pub mod locate;
 pub mod post_update;
+pub mod proc_receive;
+mod proc_receive_answer;
+pub mod proc_receive_refs;
 pub mod push_to_checkout;
 pub mod receive;
 pub mod reference_transaction;
@@ -174,7 +177,8 @@ impl<'a> Hooks<'a> {
 
 impl Call<'_> {
     fn start(&self, program: Program, floor: Option<&Mutex<()>>) -> Result<Answer> {
-        let invocation = Invocation { program, arguments: &self.arguments, environment: &self.environment };
+        let invocation =
+            Invocation { event: self.event, program, arguments: &self.arguments, environment: &self.environment };
         runner::run(&invocation, self.stdin, self.output, floor, self.limits).map(Answer::of)
     }
 }

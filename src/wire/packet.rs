@@ -6,6 +6,8 @@ use std::io::{ErrorKind, Read};
 use anyhow::{Context, Result, bail};
 use bstr::ByteSlice;
 
+use crate::trace::{self, Direction};
+
 /// The largest payload, in bytes, that git's reader takes; its writers stop at 65516.
 const MAX_PAYLOAD: usize = 65519;
 
@@ -42,7 +44,8 @@ impl<'a, R: Read> PacketReader<'a, R> {
     }
 
     /// The next packet. Errors are what git's reader says of a length that is none, of a packet that begins with `ERR `,
-    /// and of the end of the stream.
+    /// and of the end of the stream
+    /// ([`HungUp`]).
     pub fn next_packet(&mut self) -> Result<Packet<'_>> {
         let mut digits = [0; 4];
         fill(self.input, &mut digits)?;
@@ -50,7 +53,10 @@ impl<'a, R: Read> PacketReader<'a, R> {
         let length = digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)? as usize));
         let payload = match length {
             None => bail!("protocol error: bad line length character: {}", digits.as_bstr()),
-            Some(0) => return Ok(Packet::Flush),
+            Some(0) => {
+                trace::packet(Direction::Received, &digits);
+                return Ok(Packet::Flush);
+            }
             Some(1 | 2) => return Ok(Packet::Other),
             Some(3) => bail!("protocol error: bad line length 3"),
             Some(length) => length - 4,
@@ -60,6 +66,7 @@ impl<'a, R: Read> PacketReader<'a, R> {
         }
         self.buffer.resize(payload, 0);
         fill(self.input, &mut self.buffer)?;
+        trace::packet(Direction::Received, &self.buffer);
         if let Some(error) = self.buffer.strip_prefix(b"ERR ") {
             bail!("remote error: {}", error.strip_suffix(b"\n").unwrap_or(error).as_bstr());
         }
@@ -76,12 +83,22 @@ impl<'a, R: Read> PacketReader<'a, R> {
     }
 }
 
+/// The stream ended where a packet, or the rest of one, should have come.
+#[derive(Debug)]
+pub struct HungUp;
+
+impl std::fmt::Display for HungUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the remote end hung up unexpectedly")
+    }
+}
+
+impl std::error::Error for HungUp {}
+
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<()> {
     match input.read_exact(buffer) {
         Ok(()) => Ok(()),
-        Err(err) if matches!(err.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
-            bail!("the remote end hung up unexpectedly")
-        }
+        Err(err) if matches!(err.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => Err(HungUp.into()),
         Err(err) => Err(err).context("read error"),
     }
 }
