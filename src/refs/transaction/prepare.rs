@@ -7,12 +7,11 @@ use std::{
 };
 
 use bstr::{BStr, BString, ByteSlice};
-use gix::objs::Kind;
+use gix::{ObjectId, objs::Kind};
 
 use super::{
-    Aborted, Announced, Change, Edit, Failure, Hook, How, Mode, Phase, Prepared, Queued, Site, Slot,
+    Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Phase, Prepared, Queued, Site, Slot,
     conflicts::{self, Taken},
-    push_line,
 };
 use crate::{
     balanced::journal::{Journal, TransactionId},
@@ -42,9 +41,8 @@ impl<'a> Queued<'a> {
     pub fn prepare(self, database: &'a Database, mode: Mode, hook: Option<Hook<'a>>) -> Result<Prepared<'a>, Aborted> {
         let Queued { site, edits, date } = self;
         if site.repository.inside_quarantine {
-            return Err(Aborted::new(mode, "ref updates forbidden inside quarantine environment"));
+            return Err(Aborted::new(mode, INSIDE_QUARANTINE));
         }
-        let null = site.repository.hash.null();
         let mut prepared = Prepared {
             slots: Vec::with_capacity(edits.len()),
             journal: None,
@@ -58,13 +56,10 @@ impl<'a> Queued<'a> {
             date,
             identity: BString::default(),
         };
-        prepared.check_names(&edits)?;
-        let mut lines = BString::default();
-        if prepared.announced.hook.is_some() {
-            let good = edits.iter().zip(&prepared.failures).filter(|(_, failure)| failure.is_none());
-            good.for_each(|(edit, _)| push_line(&mut lines, edit.old.unwrap_or(null), edit.new, edit.name.as_ref()));
+        for (index, failure) in bad_names(&edits) {
+            prepared.fail(index, failure)?;
         }
-        prepared.announced.ask(mode, Phase::Preparing, lines.as_ref())?;
+        prepared.announced.ask_first(mode, &edits, &prepared.failures)?;
         prepared.lock_all(&edits)?;
         prepared.check_all(&edits)?;
         prepared.stage_all(&edits)?;
@@ -72,6 +67,25 @@ impl<'a> Queued<'a> {
         prepared.announce()?;
         Ok(prepared)
     }
+}
+
+/// The edits that cannot be carried out whatever refs there are.
+pub(super) fn bad_names(edits: &[Edit]) -> Vec<(usize, Failure)> {
+    let mut count = BTreeMap::new();
+    for edit in edits {
+        *count.entry(&edit.name).or_insert(0) += 1;
+    }
+    let bad = edits.iter().enumerate().filter_map(|(index, edit)| {
+        let message = if !is_well_formed(edit.name.as_ref()) || !edit.name.starts_with(b"refs/") {
+            format!("refusing to update ref with bad name '{}'", edit.name)
+        } else if count[&edit.name] > 1 {
+            format!("multiple updates for ref '{}' not allowed", edit.name)
+        } else {
+            return None;
+        };
+        Some((index, Failure::general(message)))
+    });
+    bad.collect()
 }
 
 impl Prepared<'_> {
@@ -82,21 +96,6 @@ impl Prepared<'_> {
         }
         self.slots.retain(|slot| slot.edit != index);
         self.failures[index].get_or_insert(failure);
-        Ok(())
-    }
-
-    fn check_names(&mut self, edits: &[Edit]) -> Result<(), Aborted> {
-        let mut count = BTreeMap::new();
-        for edit in edits {
-            *count.entry(&edit.name).or_insert(0) += 1;
-        }
-        for (index, edit) in edits.iter().enumerate() {
-            if !is_well_formed(edit.name.as_ref()) || !edit.name.starts_with(b"refs/") {
-                self.fail(index, Failure::general(format!("refusing to update ref with bad name '{}'", edit.name)))?;
-            } else if count[&edit.name] > 1 {
-                self.fail(index, Failure::general(format!("multiple updates for ref '{}' not allowed", edit.name)))?;
-            }
-        }
         Ok(())
     }
 
@@ -355,20 +354,7 @@ fn check_slot(
             format!("unable to resolve reference '{name}': reference broken"),
         )));
     }
-    match (edit.old, slot.old) {
-        (Some(expected), None) if !expected.is_null() => {
-            let message = format!("unable to resolve reference '{name}'");
-            return Err(Failure::new("reference does not exist", cannot_lock(edit, message)));
-        }
-        (Some(expected), Some(_)) if expected.is_null() => {
-            return Err(Failure::new("reference already exists", cannot_lock(edit, "reference already exists".into())));
-        }
-        (Some(expected), Some(actual)) if expected != actual => {
-            let message = format!("is at {actual} but expected {expected}");
-            return Err(Failure::new("incorrect old value provided", cannot_lock(edit, message)));
-        }
-        _ => {}
-    }
+    check_old_value(name, edit, slot.old)?;
     if slot.old.is_none() && !edit.is_deletion() {
         conflicts::check(name, edit, packed, taken, site)?;
     } else if slot.loose.is_none() && !slot.broken {
@@ -391,8 +377,26 @@ fn check_slot(
     Ok(())
 }
 
+/// Whether the ref `name` has the value that the edit asks for.
+pub(super) fn check_old_value(name: &BStr, edit: &Edit, actual: Option<ObjectId>) -> Result<(), Failure> {
+    match (edit.old, actual) {
+        (Some(expected), None) if !expected.is_null() => {
+            let message = format!("unable to resolve reference '{name}'");
+            Err(Failure::new("reference does not exist", cannot_lock(edit, message)))
+        }
+        (Some(expected), Some(_)) if expected.is_null() => {
+            Err(Failure::new("reference already exists", cannot_lock(edit, "reference already exists".into())))
+        }
+        (Some(expected), Some(actual)) if expected != actual => {
+            let message = format!("is at {actual} but expected {expected}");
+            Err(Failure::new("incorrect old value provided", cannot_lock(edit, message)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The new value, which must be there, and a commit if the ref is a branch.
-fn new_value(name: &BStr, edit: &Edit, together: bool, database: &Database) -> Result<Value, Failure> {
+pub(super) fn new_value(name: &BStr, edit: &Edit, together: bool, database: &Database) -> Result<Value, Failure> {
     let invalid = |message: String| Failure::new("invalid new value provided", message);
     let id = edit.new;
     match database.header(&id) {
