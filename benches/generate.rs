@@ -54,20 +54,55 @@ impl Store {
         request: fn(&Seed) -> Result<Vec<u8>>,
         must_say: &'static str,
     ) -> Result<Case> {
+        let requests = |seed: &Seed| {
+            let bytes = request(seed)?;
+            Ok(vec![if bytes.is_empty() { b"0000".to_vec() } else { bytes }])
+        };
+        let (repository, requests) = self.keep(name, fill, requests)?;
+        Ok(Case { repository, requests, at_once: false, must_say })
+    }
+
+    /// The same for a case of several requests, which are sent at once or one after the other.
+    pub fn case_of_many(
+        &self,
+        name: &str,
+        fill: fn(&Seed) -> Result<()>,
+        requests: fn(&Seed) -> Result<Vec<Vec<u8>>>,
+        at_once: bool,
+        must_say: &'static str,
+    ) -> Result<Case> {
+        let (repository, requests) = self.keep(name, fill, requests)?;
+        Ok(Case { repository, requests, at_once, must_say })
+    }
+
+    fn keep(
+        &self,
+        name: &str,
+        fill: fn(&Seed) -> Result<()>,
+        requests: impl Fn(&Seed) -> Result<Vec<Vec<u8>>>,
+    ) -> Result<(PathBuf, Vec<PathBuf>)> {
         let dir = self.root.join(name);
-        let case = Case { repository: dir.join("repository"), request: dir.join("request"), must_say };
-        if !case.request.is_file() {
+        let repository = dir.join("repository");
+        // Made last, and so complete if it is there.
+        let kept = dir.join("requests");
+        if !kept.is_dir() {
             if dir.exists() {
                 fs::remove_dir_all(&dir)?;
             }
             fs::create_dir_all(&dir)?;
-            let seed = Seed::new(case.repository.clone())?;
+            let seed = Seed::new(repository.clone())?;
             fill(&seed)?;
-            let bytes = request(&seed)?;
-            let bytes = if bytes.is_empty() { b"0000".to_vec() } else { bytes };
-            fs::write(&case.request, bytes)?;
+            let made = dir.join("requests-made");
+            fs::create_dir(&made)?;
+            for (n, bytes) in requests(&seed)?.iter().enumerate() {
+                fs::write(made.join(format!("{n:04}")), bytes)?;
+            }
+            fs::rename(made, &kept)?;
         }
-        Ok(case)
+        let mut requests: Vec<_> =
+            fs::read_dir(kept)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        requests.sort();
+        Ok((repository, requests))
     }
 }
 
@@ -114,6 +149,11 @@ impl Seed {
             fs::write(file, format!("{}\n", self.head))?;
         }
         Ok(())
+    }
+
+    /// Set a variable of the repository's configuration.
+    pub fn configure(&self, name: &str, value: &str) -> Result<()> {
+        self.git(&["config", name, value], b"").map(drop)
     }
 
     /// Install shell hooks that read what they are told.
@@ -168,24 +208,33 @@ impl Seed {
 
     fn commit_bytes(&self, changes: &[u8]) -> Result<Vec<u8>> {
         let old = self.git(&["rev-parse", "refs/heads/main"], b"")?;
-        let client = self.client()?;
-        let mut stream =
-            format!("commit refs/heads/next\ncommitter A <a@example.org> 1700000002 +0000\ndata 5\nnext\nfrom {old}\n")
-                .into_bytes();
-        stream.extend_from_slice(changes);
-        git(Some(client.path()), &["fast-import", "--quiet"], &stream)?;
-        let new = String::from_utf8(git(Some(client.path()), &["rev-parse", "refs/heads/next"], b"")?)?;
-        let new = new.trim_end();
-        let mut bytes = commands(&[format!("{old} {new} refs/heads/main")], Update::Each);
-        let wanted = format!("{new}\n^{old}\n");
-        bytes.extend(git(
-            Some(client.path()),
-            &["pack-objects", "--revs", "--thin", "--stdout", "-q"],
-            wanted.as_bytes(),
-        )?);
-        Ok(bytes)
+        Ok(request_for(&self.client()?, &old, &old, changes, "refs/heads/main")?.0)
     }
 
+    /// `count` requests that each move main by one commit, the next one from where the last one left it.
+    pub fn one_after_the_other(&self, count: usize) -> Result<Vec<Vec<u8>>> {
+        let client = self.client()?;
+        let mut old = self.head.clone();
+        let mut requests = Vec::new();
+        for n in 0..count {
+            let change = format!("M 100644 inline dir1/file1\ndata 12\nchange {n:04}\n");
+            let (request, new) = request_for(&client, &old, &old, change.as_bytes(), "refs/heads/main")?;
+            requests.push(request);
+            old = new;
+        }
+        Ok(requests)
+    }
+
+    /// `count` requests that each create a branch, with a commit on main's.
+    pub fn side_by_side(&self, count: usize) -> Result<Vec<Vec<u8>>> {
+        let client = self.client()?;
+        let null = "0".repeat(self.head.len());
+        let request = |n: usize| {
+            let change = format!("M 100644 inline dir1/file1\ndata 12\nchange {n:04}\n");
+            Ok(request_for(&client, &null, &self.head, change.as_bytes(), &branch(n))?.0)
+        };
+        (0..count).map(request).collect()
+    }
     /// A repository that borrows this one's objects, for the client's side.
     fn client(&self) -> Result<tempfile::TempDir> {
         let client = tempfile::tempdir_in(directory()?)?;
@@ -258,6 +307,27 @@ impl Seed {
         )?);
         Ok(bytes)
     }
+}
+
+/// A request that gives the ref `name`, which is `old` now, a commit on `parent` with `changes`, and that commit.
+fn request_for(
+    client: &tempfile::TempDir,
+    old: &str,
+    parent: &str,
+    changes: &[u8],
+    name: &str,
+) -> Result<(Vec<u8>, String)> {
+    let mut stream =
+        format!("commit refs/heads/next\ncommitter A <a@example.org> 1700000002 +0000\ndata 5\nnext\nfrom {parent}\n")
+            .into_bytes();
+    stream.extend_from_slice(changes);
+    git(Some(client.path()), &["fast-import", "--quiet", "--force"], &stream)?;
+    let new = String::from_utf8(git(Some(client.path()), &["rev-parse", "refs/heads/next"], b"")?)?;
+    let new = new.trim_end();
+    let mut bytes = commands(&[format!("{old} {new} {name}")], Update::Each);
+    let wanted = format!("{new}\n^{parent}\n");
+    bytes.extend(git(Some(client.path()), &["pack-objects", "--revs", "--thin", "--stdout", "-q"], wanted.as_bytes())?);
+    Ok((bytes, new.to_owned()))
 }
 
 fn branch(n: usize) -> String {

@@ -3,17 +3,20 @@
 use std::{
     ffi::OsString,
     fs::File,
-    path::PathBuf,
-    process::{Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     time::Instant,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::rows::Row;
 
 /// The first argument of this binary when it is to run a program and tell how much memory that took.
 pub const CHILD: &str = "--measure-one";
+
+/// What it is told where the pushes are to run side by side.
+const AT_ONCE: &str = "at-once";
 
 /// A receive-pack to measure.
 pub struct Program {
@@ -25,9 +28,11 @@ pub struct Program {
 pub struct Case {
     /// A repository to copy for each run; it stays as it is.
     pub repository: PathBuf,
-    /// The bytes that a client sends, recorded.
-    pub request: PathBuf,
-    /// Text that a run's answer must contain, so that nobody is fast at failing.
+    /// The bytes that a client sends, recorded, for each push.
+    pub requests: Vec<PathBuf>,
+    /// Whether the pushes are made at once, or one after the other.
+    pub at_once: bool,
+    /// Text that each answer must contain, so that nobody is fast at failing.
     pub must_say: &'static str,
 }
 
@@ -37,51 +42,89 @@ pub struct Sample {
     pub seconds: f64,
     /// Peak resident memory of the largest of its processes, in KiB.
     pub memory: f64,
+    /// What it wrote to disk, in KiB.
+    pub written: f64,
+}
+
+/// A copy of the case's repository to work on, in a directory that goes when this does.
+pub fn copy(program: &Program, case: &Case) -> Result<(tempfile::TempDir, PathBuf)> {
+    let dir = tempfile::Builder::new().prefix(program.name).tempdir_in(crate::generate::directory()?)?;
+    let repository = dir.path().join("repository");
+    let copied = Command::new("cp").arg("-a").arg(&case.repository).arg(&repository).status()?;
+    ensure!(copied.success(), "cannot copy {}", case.repository.display());
+    Ok((dir, repository))
 }
 
 /// Run `program` on a fresh copy of the case's repository.
 pub fn run(program: &Program, case: &Case) -> Result<Sample> {
-    let copy = tempfile::Builder::new().prefix(program.name).tempdir_in(crate::generate::directory()?)?;
-    let repository = copy.path().join("repository");
-    let copied = Command::new("cp").arg("-a").arg(&case.repository).arg(&repository).status()?;
-    ensure!(copied.success(), "cannot copy {}", case.repository.display());
-    let answer = copy.path().join("answer");
-    let output = Command::new(std::env::current_exe()?)
+    let (dir, repository) = copy(program, case)?;
+    let mut child = Command::new(std::env::current_exe()?);
+    child
         .arg(CHILD)
-        .arg(&case.request)
-        .arg(&answer)
-        .args(&program.command)
-        .arg(&repository)
-        .stderr(Stdio::inherit())
-        .output()?;
+        .arg(if case.at_once { AT_ONCE } else { "in-turn" })
+        .arg(dir.path())
+        .arg(case.requests.len().to_string());
+    child.args(&case.requests).args(&program.command).arg(&repository);
+    let output = child.stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{} failed", program.name);
-    let said = std::fs::read(&answer)?;
+    for n in 0..case.requests.len() {
+        check_answer(program, case, &dir.path().join(n.to_string()))?;
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let mut numbers = text.split_whitespace().map(str::parse::<f64>);
+    let mut next = || -> Result<f64> { Ok(numbers.next().context("the child printed too little")??) };
+    Ok(Sample { seconds: next()?, memory: next()?, written: next()? })
+}
+
+/// Fails unless the answer in the file at `path` says what it must.
+pub fn check_answer(program: &Program, case: &Case, path: &Path) -> Result<()> {
+    let said = std::fs::read(path)?;
     ensure!(
-        memchr::memmem::find(&said, case.must_say.as_bytes()).is_some(),
+        memchr::memmem::find(&said, case.must_say.as_bytes()).is_some()
+            && memchr::memmem::find(&said, b"ng refs/").is_none(),
         "{} did not say '{}' but: {}",
         program.name,
         case.must_say,
         said[said.len().saturating_sub(300)..].escape_ascii()
     );
-    let text = String::from_utf8(output.stdout)?;
-    let mut numbers = text.split_whitespace().map(str::parse::<f64>);
-    let mut next = || -> Result<f64> { Ok(numbers.next().context("the child printed too little")??) };
-    Ok(Sample { seconds: next()?, memory: next()? })
-}
-
-/// In the child: run the one program with the recorded request, print its seconds and peak memory.
-pub fn child(arguments: &[String]) -> Result<()> {
-    let [request, answer, program, rest @ ..] = arguments else { anyhow::bail!("not enough arguments") };
-    let stdin = File::open(request)?;
-    let stdout = File::create(answer)?;
-    let start = Instant::now();
-    let status = Command::new(program).args(rest).stdin(stdin).stdout(stdout).status()?;
-    let seconds = start.elapsed().as_secs_f64();
-    ensure!(status.success(), "{program} ended with {status}");
-    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN)?;
-    println!("{seconds} {}", usage.max_rss());
     Ok(())
 }
+
+/// In the child: run the one program with each recorded request, print its seconds and what it used.
+pub fn child(arguments: &[String]) -> Result<()> {
+    let [order, answers, count, rest @ ..] = arguments else { bail!("not enough arguments") };
+    let Some((requests, [program, rest @ ..])) = rest.split_at_checked(count.parse()?) else {
+        bail!("not enough arguments")
+    };
+    let files = requests
+        .iter()
+        .enumerate()
+        .map(|(n, request)| Ok((File::open(request)?, File::create(Path::new(answers).join(n.to_string()))?)));
+    let files: Vec<(File, File)> = files.collect::<Result<_>>()?;
+    let finished = |mut child: Child| -> Result<()> {
+        let status = child.wait()?;
+        ensure!(status.success(), "{program} ended with {status}");
+        Ok(())
+    };
+    let mut running = Vec::new();
+    let start = Instant::now();
+    for (stdin, stdout) in files {
+        let child = Command::new(program).args(rest).stdin(stdin).stdout(stdout).spawn()?;
+        if order == AT_ONCE { running.push(child) } else { finished(child)? }
+    }
+    running.into_iter().try_for_each(finished)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN)?;
+    // Blocks are of 512 bytes.
+    println!("{seconds} {} {}", usage.max_rss(), usage.block_writes() / 2);
+    Ok(())
+}
+
+/// The head of the table that [`table_row`] makes lines of.
+pub const TABLE_HEAD: &str = "\
+| work | aim | ours / git | spread | ours, ms | git, ms | ours, MiB | memory, ours / git | ours wrote, KiB | git wrote, KiB |
+|---|---|---|---|---|---|---|---|---|---|
+";
 
 /// One line of the table: medians, and the ratio's spread from its lower to its upper quartile.
 pub fn table_row(row: &Row, samples: &[(Sample, Sample)]) -> String {
@@ -89,8 +132,11 @@ pub fn table_row(row: &Row, samples: &[(Sample, Sample)]) -> String {
     let ours = sorted(samples.iter().map(|(ours, _)| ours.seconds * 1e3));
     let git = sorted(samples.iter().map(|(_, git)| git.seconds * 1e3));
     let memory = sorted(samples.iter().map(|(ours, git)| ours.memory / git.memory));
+    let peak = sorted(samples.iter().map(|(ours, _)| ours.memory / 1024.0));
+    let ours_written = sorted(samples.iter().map(|(ours, _)| ours.written));
+    let git_written = sorted(samples.iter().map(|(_, git)| git.written));
     format!(
-        "| {} | {} | {:.3} | {:.3} – {:.3} | {:.2} | {:.2} | {:.2} |",
+        "| {} | {} | {:.3} | {:.3} – {:.3} | {:.2} | {:.2} | {:.1} | {:.2} | {} | {} |",
         row.name,
         row.aim,
         at(&ratios, 0.5),
@@ -98,7 +144,10 @@ pub fn table_row(row: &Row, samples: &[(Sample, Sample)]) -> String {
         at(&ratios, 0.75),
         at(&ours, 0.5),
         at(&git, 0.5),
-        at(&memory, 0.5)
+        at(&peak, 0.5),
+        at(&memory, 0.5),
+        at(&ours_written, 0.5),
+        at(&git_written, 0.5)
     )
 }
 

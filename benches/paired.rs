@@ -1,32 +1,42 @@
 //! `cargo bench`: this program against the installed `git receive-pack`, on the same work, in turn, in one run.
 //!
-//! Every row feeds the same recorded request to both, each time on a fresh copy of one generated repository. What counts
+//! Every row feeds the same recorded requests to both, each time on a fresh copy of one generated repository. What counts
 //! is the ratio of the two, pair by pair; seconds say more about the machine. `cargo bench -- <words>` runs the rows
-//! whose name contains the words; `PAIRS=5` makes fewer pairs than 11.
+//! whose name contains the words; `PAIRS=5` makes fewer pairs than 11. A run of all rows writes benches/results.md.
+//!
+//! `cargo bench -- --instructions` counts instructions instead, see `instructions.rs`.
 
 mod generate;
+mod instructions;
 mod measure;
 mod rows;
 
-use std::path::PathBuf;
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
+use anyhow::{Context, Result};
 use measure::{Program, Sample};
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     if arguments.first().is_some_and(|first| first == measure::CHILD) {
         return measure::child(&arguments[1..]);
     }
-    let pairs: usize = std::env::var("PAIRS").ok().and_then(|n| n.parse().ok()).unwrap_or(11);
+    let (flags, words): (Vec<_>, Vec<_>) = arguments.into_iter().partition(|argument| argument.starts_with("--"));
+    let rows = rows::all().into_iter().filter(|row| words.iter().all(|word| row.name.contains(word.as_str())));
     let ours = Program { name: "ours", command: vec![PathBuf::from(env!("CARGO_BIN_EXE_git-receive-pack")).into()] };
+    if flags.iter().any(|flag| flag == "--instructions") {
+        return instructions::compare(&ours, rows, flags.iter().any(|flag| flag == "--accept"));
+    }
     let git = Program { name: "git", command: vec!["git".into(), "receive-pack".into()] };
+    let pairs: usize = std::env::var("PAIRS").ok().and_then(|n| n.parse().ok()).unwrap_or(11);
 
-    println!("| work | aim | ours / git | spread | ours, ms | git, ms | memory, ours / git |");
-    println!("|---|---|---|---|---|---|---|");
-    for row in rows::all() {
-        if !arguments.iter().all(|word| row.name.contains(word.as_str())) {
-            continue;
-        }
+    let mut results = format!("{}\n{}", circumstances(pairs)?, measure::TABLE_HEAD);
+    print!("{results}");
+    for row in rows {
         let case = (row.prepare)(&generate::Store::open()?)?;
         // One pair that does not count, so that neither program meets a cold cache.
         measure::run(&ours, &case)?;
@@ -35,7 +45,26 @@ fn main() -> anyhow::Result<()> {
         for _ in 0..pairs {
             samples.push((measure::run(&ours, &case)?, measure::run(&git, &case)?));
         }
-        println!("{}", measure::table_row(&row, &samples));
+        let line = measure::table_row(&row, &samples);
+        println!("{line}");
+        writeln!(results, "{line}")?;
+    }
+    if words.is_empty() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results.md");
+        std::fs::write(&file, results).with_context(|| format!("cannot write '{}'", file.display()))?;
     }
     Ok(())
+}
+
+/// What the numbers are to be read with: versions, cores, and how busy the machine was.
+fn circumstances(pairs: usize) -> Result<String> {
+    let git = Command::new("git").arg("version").output().context("cannot run git")?;
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    Ok(format!(
+        "balanced-receive-pack {}, {}; {} cores, load {} at the start; medians of {pairs} pairs.\n",
+        env!("CARGO_PKG_VERSION"),
+        String::from_utf8_lossy(&git.stdout).trim(),
+        std::thread::available_parallelism()?,
+        load.split(' ').next().unwrap_or("unknown"),
+    ))
 }

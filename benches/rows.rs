@@ -15,6 +15,17 @@ pub struct Row {
     pub prepare: fn(&Store) -> Result<Case>,
 }
 
+impl Row {
+    /// True if the instructions of one run are worth their time under valgrind, and repeat.
+    pub fn is_counted(&self) -> bool {
+        ![INDEX, ONE_BY_ONE, AT_ONCE].contains(&self.name)
+    }
+}
+
+const INDEX: &str = "index a pack of 400,000 objects";
+const ONE_BY_ONE: &str = "200 pushes, one after the other, of one commit each";
+const AT_ONCE: &str = "16 pushes at once of one commit each into one repository";
+
 const UNPACKED: &str = "unpack ok";
 
 /// Every row, in the order of the table.
@@ -32,9 +43,12 @@ pub fn all() -> Vec<Row> {
         Row { name: "one-commit push, tree of 300,000 files", aim: 0.05, prepare: commit_large_tree },
         Row { name: "create 10,000 refs, atomic", aim: 0.15, prepare: create_atomic },
         Row { name: "create 10,000 refs, not atomic", aim: 0.2, prepare: create_each },
+        Row { name: "create 10,000 refs with `core.fsync=committed`", aim: 0.03, prepare: create_synced },
         Row { name: "delete 10,000 of 500,000 packed refs", aim: 0.5, prepare: delete_packed },
         Row { name: "unpack 99 objects loose", aim: 0.3, prepare: unpack_loose },
-        Row { name: "index a pack of 400,000 objects", aim: 0.45, prepare: index_pack },
+        Row { name: INDEX, aim: 0.45, prepare: index_pack },
+        Row { name: ONE_BY_ONE, aim: 0.15, prepare: one_after_the_other },
+        Row { name: AT_ONCE, aim: 0.3, prepare: at_once },
     ]
 }
 
@@ -81,6 +95,23 @@ fn create_atomic(store: &Store) -> Result<Case> {
 
 fn create_each(store: &Store) -> Result<Case> {
     store.case("create-each", |_| Ok(()), |seed| seed.create_refs(10_000, Update::Each), UNPACKED)
+}
+
+fn create_synced(store: &Store) -> Result<Case> {
+    store.case(
+        "create-synced",
+        |seed| seed.configure("core.fsync", "committed"),
+        |seed| seed.create_refs(10_000, Update::Each),
+        UNPACKED,
+    )
+}
+
+fn one_after_the_other(store: &Store) -> Result<Case> {
+    store.case_of_many("one-by-one", |_| Ok(()), |seed| seed.one_after_the_other(200), false, UNPACKED)
+}
+
+fn at_once(store: &Store) -> Result<Case> {
+    store.case_of_many("at-once", |_| Ok(()), |seed| seed.side_by_side(16), true, UNPACKED)
 }
 
 fn delete_packed(store: &Store) -> Result<Case> {

@@ -22,7 +22,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     panic::resume_unwind,
     sync::{
-        Mutex,
+        Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -45,8 +45,8 @@ pub struct Hooks<'a> {
     push_options: &'a [BString],
     configured: ConfiguredHooks<'a>,
     directory: HookDirectory,
-    /// What every child gets.
-    environment: Vec<(OsString, OsString)>,
+    /// What every child gets, once there is one: to find the installed git takes a walk through `PATH`.
+    environment: OnceLock<Vec<(OsString, OsString)>>,
     leftovers: Leftovers,
 }
 
@@ -102,6 +102,7 @@ struct Call<'a> {
     event: &'a str,
     arguments: Vec<OsString>,
     stdin: Option<&'a [u8]>,
+    /// Beside what every child gets.
     environment: Vec<(OsString, OsString)>,
     output: Output<'a>,
     limits: Option<Limits<'a>>,
@@ -123,7 +124,7 @@ impl<'a> Hooks<'a> {
             push_options,
             configured: ConfiguredHooks::read(&config.values)?,
             directory: HookDirectory::new(repository, config)?,
-            environment: environment::for_children(),
+            environment: OnceLock::new(),
             leftovers: Leftovers::default(),
         })
     }
@@ -133,13 +134,17 @@ impl<'a> Hooks<'a> {
         self.leftovers.finish();
     }
 
+    fn environment(&self) -> &[(OsString, OsString)] {
+        self.environment.get_or_init(environment::for_children)
+    }
+
     /// A call of `event`'s hooks that has no arguments and no stdin, and talks to the client.
     fn call<'b>(&'b self, event: &'b str) -> Call<'b> {
         Call {
             event,
             arguments: Vec::new(),
             stdin: None,
-            environment: self.environment.clone(),
+            environment: Vec::new(),
             output: Output::Client(&self.sideband, &self.leftovers),
             limits: None,
         }
@@ -159,26 +164,31 @@ impl<'a> Hooks<'a> {
         if programs.is_empty() {
             return Ok(Answer::NoHook);
         }
+        let environment = [self.environment(), &call.environment].concat();
         let jobs = match call.event {
             // Two of these would work on one index and work tree.
             push_to_checkout::EVENT => 1,
             event => self.configured.jobs(event)?.min(programs.len()),
         };
         if jobs > 1 {
-            return side_by_side(&programs, jobs, |program, floor| call.start(program, Some(floor)));
+            return side_by_side(&programs, jobs, |program, floor| call.start(program, &environment, Some(floor)));
         }
         let mut answer = Answer::NoHook;
         for program in programs {
-            answer = answer.and(call.start(program, None)?);
+            answer = answer.and(call.start(program, &environment, None)?);
         }
         Ok(answer)
     }
 }
 
 impl Call<'_> {
-    fn start(&self, program: Program, floor: Option<&Mutex<()>>) -> Result<Answer> {
-        let invocation =
-            Invocation { event: self.event, program, arguments: &self.arguments, environment: &self.environment };
+    fn start(
+        &self,
+        program: Program,
+        environment: &[(OsString, OsString)],
+        floor: Option<&Mutex<()>>,
+    ) -> Result<Answer> {
+        let invocation = Invocation { event: self.event, program, arguments: &self.arguments, environment };
         runner::run(&invocation, self.stdin, self.output, floor, self.limits).map(Answer::of)
     }
 }

@@ -71,7 +71,7 @@ impl Hooks<'_> {
             return Ok(false);
         };
         let invocation =
-            Invocation { event: EVENT, program: Program::File(&path), arguments: &[], environment: &self.environment };
+            Invocation { event: EVENT, program: Program::File(&path), arguments: &[], environment: self.environment() };
         let Some((heard, ending)) = self.talk(&invocation, &self.script(commands, agreed))? else { return Ok(false) };
         invocation.complain(ending);
         let mut complaints = Vec::new();

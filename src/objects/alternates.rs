@@ -17,6 +17,9 @@ const MAX_DEPTH: usize = 5;
 /// does not exist or nests too deep is left out, and `complain` is told so: it is no reason to refuse a push.
 pub fn resolve(objects_dir: &Path, inherited: &[PathBuf], complain: &mut dyn FnMut(String)) -> Vec<PathBuf> {
     let mut found = Vec::new();
+    if inherited.is_empty() && !objects_dir.join("info/alternates").exists() {
+        return found;
+    }
     let mut seen = vec![normalized(objects_dir)];
     for dir in inherited {
         link(dir, 0, &mut seen, &mut found, complain);

@@ -55,7 +55,7 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
         Some(kind) => borrowed.append(id, kind, data).map(|()| Some(kind)),
         None => Ok(None),
     };
-    let (unresolved, progress) = resolve(&file, &mut rows, &visit, &settings, progress, borrow)?;
+    let (unresolved, progress) = resolve(&file, &mut rows, visit, &settings, progress, borrow)?;
     progress.finish(&match borrowed.entries.len() {
         0 => "done".into(),
         1 => "completed with 1 local object".into(),
@@ -69,7 +69,6 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
     if !borrowed.entries.is_empty() {
         trailer = borrowed.complete(&mut rows)?;
     }
-    drop(visit);
 
     let name = |extension| dir.join(format!("pack-{trailer}.{extension}"));
     let written = |what, path: &Path, file: &File, sync| seal(intake, path, file, sync).context(what);

@@ -47,7 +47,7 @@ pub struct Settings {
 pub fn resolve<'p, V: Visit>(
     file: &File,
     rows: &mut Rows,
-    visit: &V,
+    visit: V,
     settings: &Settings,
     progress: Progress<'p>,
     borrow: &mut Borrow<'_>,
@@ -57,14 +57,14 @@ pub fn resolve<'p, V: Visit>(
     let found = Mutex::new(Found { ids, resolved: 0, progress });
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
-    let worker = || Worker {
+    let worker = |visit: V| Worker {
         plan: &plan,
         rows,
         found: &found,
         stop: &stop,
         limit: settings.limit,
         budget: BUDGET / settings.threads.max(1),
-        visit: visit.clone(),
+        visit,
         entries: Entries::new(file, rows),
         delta: Vec::new(),
         spare: Vec::new(),
@@ -75,10 +75,10 @@ pub fn resolve<'p, V: Visit>(
     std::thread::scope(|scope| -> Result<()> {
         let mut others = Vec::new();
         for _ in 1..threads {
-            let (mut worker, next) = (worker(), &next);
+            let (mut worker, next) = (worker(visit.clone()), &next);
             others.push(scope.spawn(move || worker.run(next)));
         }
-        let mut mine = worker();
+        let mut mine = worker(visit);
         let mut outcome = mine.run(&next);
         for other in others {
             outcome = outcome.and(other.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked"))));

@@ -63,8 +63,7 @@ pub fn unpack(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)
     }
     let settings = Settings { threads: 1, limit: intake.delta_limit() };
     let silent = Progress::new("Resolving deltas", 0, None);
-    let (unresolved, _) =
-        resolve(&file, &mut rows, &visit, &settings, silent, &mut |id, data| intake.borrow(id, data))?;
+    let (unresolved, _) = resolve(&file, &mut rows, visit, &settings, silent, &mut |id, data| intake.borrow(id, data))?;
     if unresolved > 0 {
         bail!("unresolved deltas left after unpacking");
     }
@@ -94,7 +93,10 @@ impl Clone for Loosen {
 impl Visit for Loosen {
     fn visit(&mut self, id: &ObjectId, kind: Kind, data: &[u8]) -> Result<()> {
         let Some((path, mut file)) = self.create(id)? else { return Ok(()) };
-        self.compress.reset();
+        // A fresh one is spared the clearing of its tables.
+        if self.compress.total_in() > 0 {
+            self.compress.reset();
+        }
         self.file.clear();
         let header = gix::objs::encode::loose_header(kind, data.len() as u64);
         self.deflate(&header, FlushCompress::None)?;
