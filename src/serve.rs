@@ -31,7 +31,8 @@ use crate::{
         visibility::HiddenRefs,
     },
     repository::Repository,
-    wire::{advertise::advertise, report, request::Request, session, sideband::Sideband},
+    trace::{self, session},
+    wire::{advertise::advertise, report, request::Request, sideband::Sideband},
 };
 
 /// How many bytes of the client's are read at a time.
@@ -44,7 +45,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        advertise(&repository, &config, &snapshot, shallow.roots(), &session::id(), &mut io::stdout().lock())?;
+        advertise(&repository, &config, &snapshot, shallow.roots(), session::id(), &mut io::stdout().lock())?;
         io::stdout().flush()?;
     }
     if cli.http_backend_info_refs {
@@ -54,6 +55,9 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
         return Ok(());
     };
+    if let Some(session) = &request.capabilities.session_id {
+        trace::transfer("client-sid", session);
+    }
     if !cli.stateless_rpc {
         // The client may have taken its time.
         snapshot = Snapshot::read(&repository)?;

@@ -76,7 +76,7 @@ cases! {
     what_an_alternate_has: push().shell("echo ../../client.git/objects >server.git/objects/info/alternates").raw(b"0000");
     what_an_alternate_has_below_a_prefix: push().shell("echo ../../client.git/objects >server.git/objects/info/alternates").config("core.alternateRefsPrefixes", "refs/tags refs/heads/side").raw(b"0000");
     what_a_command_says_that_an_alternate_has: push().shell("echo ../../client.git/objects >server.git/objects/info/alternates").config("core.alternateRefsCommand", "echo 1234567890123456789012345678901234567890; :").raw(b"0000");
-    an_alternate_that_is_gone: push().shell("echo /nowhere/objects >server.git/objects/info/alternates").raw(b"0000");
+    an_alternate_that_is_gone: push().shell("echo /nowhere/objects >server.git/objects/info/alternates").raw(b"0000").own_words();
     a_shallow_repository: push().shell("git -C server.git rev-parse main~1 >server.git/shallow").raw(b"0000");
 }
 
@@ -193,7 +193,7 @@ cases! {
     a_symbolic_ref_to_itself: push().shell("echo 'ref: refs/heads/loop' >server.git/refs/heads/loop").create("refs/heads/loop", "next");
     a_dangling_symbolic_ref_is_followed: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/absent"]).create("refs/heads/alias", "next");
     denied_deletions: push().config("receive.denyDeletes", "true").delete("refs/heads/topic", "topic").delete("refs/tags/v1", "v1");
-    denied_deletion_of_the_current_branch: push().delete("refs/heads/main", "main");
+    denied_deletion_of_the_current_branch: push().delete("refs/heads/main", "main").own_words();
     refused_deletion_of_the_current_branch: push().config("receive.denyDeleteCurrent", "refuse").delete("refs/heads/main", "main");
     deletion_of_the_current_branch_with_a_warning: push().config("receive.denyDeleteCurrent", "warn").delete("refs/heads/main", "main");
     deletion_of_the_current_branch_ignored: push().config("receive.denyDeleteCurrent", "ignore").delete("refs/heads/main", "main");
@@ -202,13 +202,13 @@ cases! {
     a_denied_forced_update_to_another_root: push().config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "alien");
     a_fast_forward_where_others_are_denied: push().config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "many").update("refs/heads/old", "old", "topic");
     a_tag_moves_where_forced_updates_are_denied: push().config("receive.denyNonFastForwards", "true").update("refs/tags/v1", "v1", "v2");
-    the_current_branch_is_refused: push().work_tree().update("refs/heads/main", "main", "next");
+    the_current_branch_is_refused: push().work_tree().update("refs/heads/main", "main", "next").own_words();
     the_current_branch_is_refused_by_setting: push().work_tree().config("receive.denyCurrentBranch", "true").update("refs/heads/main", "main", "next");
     the_current_branch_is_updated_with_a_warning: push().work_tree().config("receive.denyCurrentBranch", "warn").update("refs/heads/main", "main", "next");
     the_current_branch_is_updated: push().work_tree().config("receive.denyCurrentBranch", "false").update("refs/heads/main", "main", "next");
     the_work_tree_is_updated: push().work_tree().config("receive.denyCurrentBranch", "updateInstead").update("refs/heads/main", "main", "next");
     a_changed_work_tree_is_not_updated: push().work_tree().config("receive.denyCurrentBranch", "updateInstead").shell("echo changed >server.git/a").update("refs/heads/main", "main", "next");
-    a_branch_of_a_linked_work_tree: push().server(&["worktree", "add", "-q", "../linked", "topic"]).update("refs/heads/topic", "topic", "next");
+    a_branch_of_a_linked_work_tree: push().server(&["worktree", "add", "-q", "../linked", "topic"]).update("refs/heads/topic", "topic", "next").own_words();
 }
 
 /// The id of an object that no repository has.
@@ -257,7 +257,7 @@ cases! {
     a_date_that_is_none: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "the day after").update("refs/heads/main", "main", "next");
     a_push_into_a_namespace: push().env("GIT_NAMESPACE", "a").create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
     a_deletion_in_a_namespace: push().server(&["update-ref", "refs/namespaces/a/refs/heads/in", "topic"]).env("GIT_NAMESPACE", "a").delete("refs/heads/in", "topic").recording(&RECEIVE_HOOKS, "");
-    a_push_of_sha256: push_to("sha256", "files").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
+    a_push_of_sha256: push_to("sha256", "files").delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").recording(&RECEIVE_HOOKS, "");
     a_thin_pack_of_sha256: push_to("sha256", "files").config("receive.unpackLimit", "1").thin().update("refs/heads/main", "main", "many");
     sha256_without_saying_so: push_to("sha256", "files").capabilities("report-status").update("refs/heads/main", "main", "next");
     a_push_into_a_reftable: push_to("sha1", "reftable").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").delete("refs/heads/topic", "topic");
@@ -272,7 +272,7 @@ fn many_refs(push: Push) -> Push {
 
 // Hooks and what comes after (§8, §9)
 cases! {
-    what_hooks_see: push().update("refs/heads/main", "main", "next").create("refs/tags/v2", "v2").delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
+    what_hooks_see: push().delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/tags/v2", "v2").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
     what_hooks_say_without_side_band: push().capabilities("report-status object-format=sha1").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
     what_hooks_see_of_deletions: push().delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
     what_hooks_see_of_a_work_tree: push().work_tree().create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
@@ -285,7 +285,7 @@ cases! {
     a_hook_that_is_killed: push().update("refs/heads/main", "main", "next").hook("pre-receive", "kill -9 $$");
     an_update_hook_that_is_killed: push().update("refs/heads/main", "main", "next").hook("update", "kill -15 $$");
     a_hook_that_cannot_be_run: push().update("refs/heads/main", "main", "next").shell("mkdir server.git/hooks; echo '#!/nowhere' >server.git/hooks/pre-receive; chmod +x server.git/hooks/pre-receive").own_words();
-    a_hook_that_is_not_executable: push().update("refs/heads/main", "main", "next").hook("pre-receive", "exit 1").hook("update", "exit 1").shell("chmod -x server.git/hooks/*");
+    a_hook_that_is_not_executable: push().update("refs/heads/main", "main", "next").hook("pre-receive", "exit 1").hook("update", "exit 1").shell("chmod -x server.git/hooks/*").own_words();
     a_hook_that_is_not_executable_without_advice: push().config("advice.ignoredHook", "false").update("refs/heads/main", "main", "next").hook("pre-receive", "exit 1").shell("chmod -x server.git/hooks/*");
     a_hook_without_an_interpreter: push().update("refs/heads/main", "main", "next").shell("mkdir server.git/hooks; echo 'echo run by the shell; exit 1' >server.git/hooks/pre-receive; chmod +x server.git/hooks/pre-receive");
     a_hook_that_reads_nothing: many_refs(push()).hook("pre-receive", "exit 0").hook("post-receive", "exit 0");

@@ -46,7 +46,7 @@ impl Rows {
     }
 
     /// How many there are.
-    pub fn len(&self) -> u32 {
+    pub fn count(&self) -> u32 {
         self.rows.len() as u32
     }
 
@@ -84,7 +84,7 @@ impl Rows {
     pub fn push(&mut self, offset: u64, crc: u32, base: Base) -> u32 {
         self.deltas += usize::from(!matches!(base, Base::None(_)));
         self.rows.push(Row { offset, crc, base });
-        self.len() - 1
+        self.count() - 1
     }
 
     /// Add a base of a reference delta; returns the delta's number.
