@@ -1,8 +1,8 @@
 //! What a signal that ends this process removes first.
 //!
 //! Nothing here runs in a signal handler: `signal-hook` wakes a thread, which removes what is registered and then lets
-//! the signal do what it does. So a push that is ended by SIGINT, SIGTERM or SIGHUP leaves no file behind. SIGPIPE ends nothing:
-//! a Rust program ignores it, and writing to a client that went away fails like any other write.
+//! the signal do what it does. So a push that is ended by a signal that can be caught leaves no file behind. SIGPIPE ends
+//! nothing: a Rust program ignores it, and writing to a client that went away fails like any other write.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,10 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+
+/// The signals that would end this process and may come from outside.
+const ENDING: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2];
 
 #[derive(Debug, Default)]
 struct Registry {
@@ -55,7 +58,7 @@ impl Interrupts {
     /// Start to listen for signals.
     pub fn listen() -> io::Result<Self> {
         let this = Interrupts::default();
-        let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+        let mut signals = signal_hook::iterator::Signals::new(ENDING)?;
         let registry = this.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             if let Some(signal) = signals.forever().next() {

@@ -8,11 +8,11 @@ use anyhow::{Result, ensure};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
-    balanced::recover::{Asked, recover},
+    balanced::recover::{Asked, Parties, Recovery, Verdict},
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
-    hooks::{Hooks, reference_transaction},
+    hooks::{Hooks, proc_receive_refs, reference_transaction},
     interrupt::Interrupts,
     maintenance,
     objects::{
@@ -41,7 +41,7 @@ const READ_AHEAD: usize = 64 * 1024;
 /// Serve one push as the command line asks for it. Errors end the program with status 128; refused refs do not.
 pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
-    recover(&repository, Asked::ByPush)?;
+    settle_dead(&repository, &config)?;
     let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
@@ -78,6 +78,17 @@ pub fn serve(cli: &Cli) -> Result<()> {
         request: &request,
     };
     push.carry_through(&mut input)
+}
+
+/// Settle what transactions of dead processes left.
+fn settle_dead(repository: &Repository, config: &Config) -> Result<()> {
+    let recovery = Recovery { repository, config, interrupts: &Interrupts::default(), asked: Asked::ByPush };
+    recovery.run(&mut Parties {
+        ask: &mut |_, _| Verdict::Unknown,
+        bring_in: &mut |quarantine| anyhow::bail!("the objects in '{}' are still in quarantine", quarantine.display()),
+        tell: &mut |_, _, _| {},
+    })?;
+    Ok(())
 }
 
 /// A push, and all that its steps need to know.
@@ -150,6 +161,7 @@ impl Push<'_> {
             self.refuse_incomplete(quarantine, &hidden, commands)?;
         }
         self.refuse_hidden(&hidden, commands);
+        proc_receive_refs::mark(&self.config.values, commands)?;
 
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
         if self.hooks.pre_receive(commands, &environment)?.is_refusal() {
@@ -169,6 +181,10 @@ impl Push<'_> {
         };
         aliases::check(self.repository, self.sideband, commands)?;
         self.refuse_rest_if_atomic(commands);
+        if commands.iter().any(|command| command.writer == Writer::ProcReceive && !command.is_refused()) {
+            // What it has carried out stands, whatever becomes of the rest.
+            self.hooks.proc_receive(commands, &self.request.capabilities)?;
+        }
         if self.request.capabilities.atomic {
             self.write(commands, Mode::AllOrNone, |_| true)
         } else {
@@ -213,12 +229,16 @@ impl Push<'_> {
     /// Put the commands that are `due` to the policy and, one after the other, the update hook, and write those that pass
     /// in one transaction.
     fn write(&self, commands: &mut [Command], mode: Mode, due: impl Fn(&Command) -> bool) -> Result<()> {
+        let due = |command: &Command| !command.is_refused() && command.writer == Writer::Transaction && due(command);
+        if !commands.iter().any(due) {
+            return Ok(());
+        }
         let policy =
             Policy::new(self.repository, self.config, &self.database, self.snapshot, self.hooks, self.sideband)?;
         let (mut indices, mut edits, mut work_trees) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..commands.len() {
             let command = &mut commands[index];
-            if command.is_refused() || command.writer != Writer::Transaction || !due(command) {
+            if !due(command) {
                 continue;
             }
             if let Some(allowed) = policy.decide(command)? {
@@ -300,7 +320,9 @@ impl Push<'_> {
     fn report(&self, unpack_failure: Option<&BStr>, commands: &[Command]) {
         if self.request.capabilities.report_status || self.request.capabilities.report_status_v2 {
             // A client that went away does not undo what was committed, nor keep the post hooks from running.
-            self.sideband.report(&report::render(unpack_failure, commands)).ok();
+            self.sideband
+                .report(&report::render(unpack_failure, commands, self.request.capabilities.report_status_v2))
+                .ok();
         }
     }
 }

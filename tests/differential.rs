@@ -80,6 +80,31 @@ cases! {
     a_shallow_repository: push().shell("git -C server.git rev-parse main~1 >server.git/shallow").raw(b"0000");
 }
 
+// Refs and alternates as other hands may have left them (§2, §3)
+cases! {
+    packed_refs_without_a_header: push().shell("sed -i /^#/d server.git/packed-refs").update("refs/heads/old", "old", "next");
+    packed_refs_out_of_order: push().shell("{ grep -v -e ^# -e '^^' server.git/packed-refs | sort -r; } >p; mv p server.git/packed-refs").update("refs/heads/old", "old", "next").delete("refs/heads/topic", "topic");
+    packed_refs_that_are_none: push().shell("echo garbage >>server.git/packed-refs").raw(b"0000").own_words();
+    packed_refs_that_are_empty: push().shell(": >server.git/packed-refs").update("refs/heads/main", "main", "next");
+    packed_refs_without_a_last_newline: push().shell("printf %s \"$(cat server.git/packed-refs)\" >p; mv p server.git/packed-refs").raw(b"0000").own_words();
+    a_loose_ref_in_capitals: push().shell("git -C server.git rev-parse topic | tr a-f A-F >server.git/refs/heads/capitals").raw(b"0000");
+    a_loose_ref_with_more_behind_it: push().shell("echo $(git -C server.git rev-parse topic) and more >server.git/refs/heads/longer").raw(b"0000");
+    a_loose_ref_without_a_newline: push().shell("printf %s $(git -C server.git rev-parse topic) >server.git/refs/heads/short").update("refs/heads/short", "topic", "next");
+    a_loose_ref_of_a_bad_name: push().shell("cp server.git/refs/heads/main server.git/refs/heads/'a b'; cp server.git/refs/heads/main server.git/refs/heads/.hidden; cp server.git/refs/heads/main server.git/refs/heads/a..b").raw(b"0000");
+    a_chain_of_symbolic_refs: push().server(&["symbolic-ref", "refs/heads/a", "refs/heads/b"]).server(&["symbolic-ref", "refs/heads/b", "refs/heads/topic"]).update("refs/heads/a", "topic", "next").recording(&RECEIVE_HOOKS, "");
+    a_ref_that_is_a_symbolic_link: push().shell("ln -s topic server.git/refs/heads/link").raw(b"0000");
+    an_empty_directory_among_refs: push().shell("mkdir -p server.git/refs/heads/new/deep/down").create("refs/heads/new", "next");
+    a_detached_head: push().server(&["update-ref", "--no-deref", "HEAD", "topic"]).config("core.logAllRefUpdates", "true").update("refs/heads/main", "main", "next").delete("refs/heads/topic", "topic");
+    a_head_that_is_not_born: push().server(&["symbolic-ref", "HEAD", "refs/heads/unborn"]).config("core.logAllRefUpdates", "true").create("refs/heads/unborn", "next");
+    an_unborn_branch_of_a_work_tree: push().work_tree().server(&["symbolic-ref", "HEAD", "refs/heads/unborn"]).create("refs/heads/unborn", "next").own_words();
+    a_linked_work_tree_for_the_directory: push().server(&["worktree", "add", "-q", "../linked", "topic"]).directory("linked").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
+    the_branch_of_a_linked_work_tree_is_deleted: push().server(&["worktree", "add", "-q", "../linked", "topic"]).config("receive.denyDeleteCurrent", "refuse").delete("refs/heads/topic", "topic").own_words();
+    a_branch_that_is_being_rebased: push().work_tree().server(&["checkout", "-q", "topic"]).shell("cd server.git; GIT_SEQUENCE_EDITOR='sed -i s/^pick/edit/' git rebase -q -i old >/dev/null 2>&1").config("receive.denyCurrentBranch", "refuse").update("refs/heads/topic", "topic", "next");
+    alternates_of_alternates: push().shell("git init -q --bare between.git; echo ../../client.git/objects >between.git/objects/info/alternates; printf '# a comment\n\n../../between.git/objects\n' >server.git/objects/info/alternates").objects(&[]).update("refs/heads/main", "main", "next");
+    alternates_with_a_path_in_quotes: push().shell("mv client.git/objects 'client.git/a \"quoted\" one'; ln -s 'a \"quoted\" one' client.git/objects; printf '\"../../client.git/a \\\\\"quoted\\\\\" one\"\n' >server.git/objects/info/alternates").objects(&[]).update("refs/heads/main", "main", "next");
+    a_ref_name_of_other_bytes: push().objects(&["next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).line(&[format!("{} {} refs/heads/", "0".repeat(40), push().id("next")).as_bytes(), b"\xe4\xf6".as_slice()].concat());
+}
+
 // Request (§4)
 cases! {
     nothing_to_push: push().raw(b"0000");
@@ -180,6 +205,21 @@ cases! {
     an_object_that_is_there_with_its_history: push().server(&["update-ref", "-d", "refs/heads/topic"]).objects(&[]).create("refs/heads/new", "topic");
     an_object_that_hangs_on_a_hidden_ref_alone: push().server(&["update-ref", "refs/hide/topic", "topic"]).server(&["update-ref", "-d", "refs/heads/topic"]).config("receive.hideRefs", "refs/hide").objects(&[]).create("refs/heads/new", "topic");
     a_push_into_a_shallow_repository: push().shell("git -C server.git rev-parse main~1 >server.git/shallow").update("refs/heads/main", "main", "next");
+    a_commit_with_the_tree_of_an_old_one: push().shell(&commit("-p main", "old^{tree}")).update("refs/heads/main", "main", "made");
+    a_commit_with_the_tree_of_a_hidden_one: push().shell(&commit("-p main", "topic^{tree}")).server(&["update-ref", "refs/hide/topic", "topic"]).server(&["update-ref", "-d", "refs/heads/topic"]).config("receive.hideRefs", "refs/hide").update("refs/heads/main", "main", "made");
+    a_commit_with_a_parent_that_hangs_on_nothing: push().shell(&commit("-p main -p topic", "main^{tree}")).server(&["update-ref", "-d", "refs/heads/topic"]).objects(&["made"]).update("refs/heads/main", "main", "made");
+    a_merge_of_four: push().shell(&commit("-p main -p topic -p side -p alien", "main^{tree}")).update("refs/heads/main", "main", "made");
+    a_commit_of_long_ago: push().shell(&format!("GIT_COMMITTER_DATE='@1 +0000' GIT_AUTHOR_DATE='@1 +0000'; {}", commit("-p main", "next^{tree}"))).config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "made");
+    a_submodule_that_is_nowhere: push().shell(&commit("-p main", "$(printf '160000 commit 1234567890123456789012345678901234567890\tmodule\n' | git -C client.git mktree --missing)")).update("refs/heads/main", "main", "made");
+    a_tree_of_every_kind: push().shell(&commit("-p main", "$(b=$(git -C client.git rev-parse next:dir/b); t=$(git -C client.git rev-parse next:dir); printf \"100755 blob $b\\tx\\n120000 blob $b\\tl\\n040000 tree $t\\td\\n\" | git -C client.git mktree)")).update("refs/heads/main", "main", "made");
+    a_tree_with_a_missing_tree_that_the_parent_has_elsewhere: push().shell(&commit("-p main", "$(printf \"040000 tree $(git -C client.git rev-parse main:dir)\\tmoved\\n\" | git -C client.git mktree)")).objects(&["made", "made^{tree}"]).update("refs/heads/main", "main", "made");
+    a_tag_of_a_tag: push().shell("git -C client.git tag -a -m outer outer v2").create("refs/tags/outer", "outer");
+    a_tag_of_a_tag_that_lacks_the_inner: push().shell("git -C client.git tag -a -m outer outer v2").objects(&["outer", "next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).create("refs/tags/outer", "outer");
+    a_tag_of_a_tree_that_lacks_a_blob: push().shell("git -C client.git tag -a -m tree tree next^{tree}").objects(&["tree", "next^{tree}", "next:dir", "next:numbers"]).create("refs/tags/tree", "tree");
+    a_tree_that_lacks_a_blob: push().objects(&["next^{tree}", "next:dir", "next:numbers"]).create("refs/tags/tree", "next^{tree}");
+    a_commit_whose_tree_is_a_blob: push().shell(&odd_commit("next:dir/b", "main")).objects(&["made", "next:dir/b"]).create("refs/heads/new", "made").own_words();
+    a_commit_whose_parent_is_a_tree: push().shell(&odd_commit("next^{tree}", "main^{tree}")).objects(&["made", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).create("refs/heads/new", "made").own_words();
+    a_partial_clone_lacks_what_was_promised: push().server(&["config", "remote.origin.promisor", "true"]).server(&["config", "remote.origin.url", "/nowhere"]).objects(&["next", "next^{tree}", "next:dir", "next:numbers"]).update("refs/heads/main", "main", "next").own_words();
     a_hidden_ref_is_created: push().config("receive.hideRefs", "refs/hide").create("refs/hide/x", "next").create("refs/heads/new", "next");
     a_hidden_ref_is_deleted: push().config("receive.hideRefs", "refs/heads/topic").delete("refs/heads/topic", "topic");
     a_hidden_ref_is_set_to_its_value: push().config("receive.hideRefs", "refs/heads/topic").update("refs/heads/topic", "topic", "topic");
@@ -209,6 +249,21 @@ cases! {
     the_work_tree_is_updated: push().work_tree().config("receive.denyCurrentBranch", "updateInstead").update("refs/heads/main", "main", "next");
     a_changed_work_tree_is_not_updated: push().work_tree().config("receive.denyCurrentBranch", "updateInstead").shell("echo changed >server.git/a").update("refs/heads/main", "main", "next");
     a_branch_of_a_linked_work_tree: push().server(&["worktree", "add", "-q", "../linked", "topic"]).update("refs/heads/topic", "topic", "next").own_words();
+}
+
+/// A script that makes the branch `made` in the client, of a commit with these parents and this tree.
+fn commit(parents: &str, tree: &str) -> String {
+    format!(
+        "export GIT_AUTHOR_DATE GIT_COMMITTER_DATE; made=$(git -C client.git commit-tree -m made {parents} {tree}); git -C client.git update-ref refs/heads/made $made"
+    )
+}
+
+/// The same, with a tree and a parent that may be something else.
+fn odd_commit(tree: &str, parent: &str) -> String {
+    format!(
+        "cd client.git; made=$(printf 'tree %s\\nparent %s\\nauthor A <a@b> 1 +0000\\ncommitter A <a@b> 1 +0000\\n\\nodd\\n' \
+         $(git rev-parse {tree} {parent}) | git hash-object -t commit -w --stdin --literally); echo $made >refs/heads/made"
+    )
 }
 
 /// The id of an object that no repository has.
@@ -255,6 +310,10 @@ cases! {
     the_reflog_of_head_in_a_work_tree: push().work_tree().config("receive.denyCurrentBranch", "ignore").update("refs/heads/main", "main", "next");
     a_reflog_in_the_name_of_nobody: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_NAME", "Some <body>").env("GIT_COMMITTER_EMAIL", "").update("refs/heads/main", "main", "next");
     a_date_that_is_none: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "the day after").update("refs/heads/main", "main", "next");
+    a_date_in_iso: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "2005-04-07T22:13:13+02:00").update("refs/heads/main", "main", "next");
+    a_date_in_the_form_of_mail: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "Thu, 07 Apr 2005 22:13:13 +0200").update("refs/heads/main", "main", "next");
+    a_date_in_seconds: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "@1112911993 -0730").update("refs/heads/main", "main", "next");
+    a_name_that_is_empty: push().config("core.logAllRefUpdates", "true").config("user.name", "Unused").env("GIT_COMMITTER_NAME", "").update("refs/heads/main", "main", "next");
     a_push_into_a_namespace: push().env("GIT_NAMESPACE", "a").create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
     a_deletion_in_a_namespace: push().server(&["update-ref", "refs/namespaces/a/refs/heads/in", "topic"]).env("GIT_NAMESPACE", "a").delete("refs/heads/in", "topic").recording(&RECEIVE_HOOKS, "");
     a_push_of_sha256: push_to("sha256", "files").delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").recording(&RECEIVE_HOOKS, "");

@@ -7,9 +7,10 @@ use bstr::{BStr, BString};
 
 use crate::config::Settings;
 
-/// The events that git knows by name (githooks). They cannot be names of configured hooks: `hook.<event>.*` is taken.
-const EVENTS: [&str; 28] = [
+/// The events that git (githooks) or this program knows by name. They cannot be names of configured hooks: `hook.<event>.*` is taken.
+const EVENTS: [&str; 29] = [
     "applypatch-msg",
+    "balanced_update",
     "commit-msg",
     "fsmonitor-watchman",
     "p4-changelist",

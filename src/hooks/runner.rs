@@ -6,7 +6,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io::{self, PipeReader, PipeWriter, Read, Write},
+    io::{self, PipeReader, Read, Write},
     iter,
     os::{
         fd::AsFd,
@@ -119,15 +119,19 @@ pub fn run(
     };
     let words = iter::once(invocation.word()).chain(invocation.arguments.iter().map(OsString::as_os_str));
     let traced = trace::child(Some(invocation.event), words);
-    let started = start(invocation, stdin.is_some(), writer.as_ref(), limits.is_some());
-    drop(writer);
-    let mut child = match started {
-        Ok(child) => child,
-        Err(err) => {
-            eprintln!("fatal: cannot exec '{}': {}", invocation.shown(), in_words(&err));
-            return Ok(Ending::NotStarted);
+    let started = start(invocation, |command| {
+        command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        match &writer {
+            Some(writer) => command.stdout(writer.try_clone()?).stderr(writer.try_clone()?),
+            None => command.stdout(io::stderr()).stderr(Stdio::inherit()),
+        };
+        if limits.is_some() {
+            command.process_group(0);
         }
-    };
+        Ok(())
+    });
+    drop(writer);
+    let Some(mut child) = started else { return Ok(Ending::NotStarted) };
     let mut speaking = None;
     let tell = |bytes: &[u8]| {
         if let (Some(floor), None) = (floor, &speaking) {
@@ -146,17 +150,22 @@ pub fn run(
     if let (Some(rest), Output::Client(sideband, leftovers)) = (rest, output) {
         leftovers.follow(rest, sideband.clone());
     }
-    // As git: these signals are what ends a hook that is interrupted, or whose reader went away.
-    if let Ending::Exited(status) = ending
-        && let Some(signal) = status.signal()
-        && ![libc::SIGINT, libc::SIGQUIT, libc::SIGPIPE].contains(&signal)
-    {
-        eprintln!("error: {} died of signal {signal}", invocation.shown());
-    }
+    invocation.complain(ending);
     Ok(ending)
 }
 
 impl Invocation<'_> {
+    /// Tell the operator of a hook that died of a signal. As git, not of those that end a hook which is interrupted, or
+    /// whose reader went away.
+    pub(super) fn complain(&self, ending: Ending) {
+        if let Ending::Exited(status) = ending
+            && let Some(signal) = status.signal()
+            && ![libc::SIGINT, libc::SIGQUIT, libc::SIGPIPE].contains(&signal)
+        {
+            eprintln!("error: {} died of signal {signal}", self.shown());
+        }
+    }
+
     fn word(&self) -> &OsStr {
         match self.program {
             Program::File(path) => path,
@@ -191,32 +200,33 @@ fn is_one_word(line: &[u8]) -> bool {
     !line.is_empty() && line.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(byte))
 }
 
-/// Start a hook. Whatever is not given to it here is closed in it.
-fn start(invocation: &Invocation, feed: bool, output: Option<&PipeWriter>, apart: bool) -> io::Result<Child> {
+/// Start a hook with the streams that `prepare` gives it, and nothing else open. `None` if it cannot be started, which is
+/// told on stderr.
+pub(super) fn start(invocation: &Invocation, prepare: impl Fn(&mut Command) -> io::Result<()>) -> Option<Child> {
     let spawn = |mut command: Command| {
         command.args(invocation.arguments).envs(invocation.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(if feed { Stdio::piped() } else { Stdio::null() });
-        match output {
-            Some(writer) => command.stdout(writer.try_clone()?).stderr(writer.try_clone()?),
-            None => command.stdout(io::stderr()).stderr(Stdio::inherit()),
-        };
-        if apart {
-            command.process_group(0);
-        }
+        prepare(&mut command)?;
         command.spawn()
     };
-    match (spawn(invocation.command()), invocation.program) {
+    let started = match (spawn(invocation.command()), invocation.program) {
         (Err(err), Program::File(script)) if err.raw_os_error() == Some(libc::ENOEXEC) => {
             let mut shell = Command::new(SHELL);
             shell.arg(script);
             spawn(shell)
         }
         (result, _) => result,
+    };
+    if let Err(err) = &started {
+        // The system's words, without Rust's `(os error …)`.
+        let words = err.raw_os_error().map_or_else(|| err.to_string(), |number| Errno::from_raw(number).desc().into());
+        eprintln!("fatal: cannot exec '{}': {words}", invocation.shown());
     }
+    started.ok()
 }
 
-/// Feed `child` and `tell` what it says until it exits or meets its `limits`. Gives back its output if somebody else still holds that open.
-fn converse(
+/// Feed `child` and `tell` what it says until it exits or meets its `limits`. Gives back its output if somebody else still
+/// holds that open.
+pub(super) fn converse(
     child: &mut Child,
     mut to_say: &[u8],
     mut output: Option<PipeReader>,
@@ -347,9 +357,4 @@ fn hear(output: &mut Option<PipeReader>, buffer: &mut [u8], tell: &mut impl FnMu
             Err(err) => return Err(err),
         }
     }
-}
-
-/// The system's words for an error, without Rust's `(os error …)`.
-fn in_words(err: &io::Error) -> String {
-    err.raw_os_error().map_or_else(|| err.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }

@@ -44,7 +44,8 @@ impl<'a, R: Read> PacketReader<'a, R> {
     }
 
     /// The next packet. Errors are what git's reader says of a length that is none, of a packet that begins with `ERR `,
-    /// and of the end of the stream.
+    /// and of the end of the stream
+    /// ([`HungUp`]).
     pub fn next_packet(&mut self) -> Result<Packet<'_>> {
         let mut digits = [0; 4];
         fill(self.input, &mut digits)?;
@@ -82,12 +83,22 @@ impl<'a, R: Read> PacketReader<'a, R> {
     }
 }
 
+/// The stream ended where a packet, or the rest of one, should have come.
+#[derive(Debug)]
+pub struct HungUp;
+
+impl std::fmt::Display for HungUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the remote end hung up unexpectedly")
+    }
+}
+
+impl std::error::Error for HungUp {}
+
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<()> {
     match input.read_exact(buffer) {
         Ok(()) => Ok(()),
-        Err(err) if matches!(err.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
-            bail!("the remote end hung up unexpectedly")
-        }
+        Err(err) if matches!(err.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => Err(HungUp.into()),
         Err(err) => Err(err).context("read error"),
     }
 }

@@ -1,0 +1,219 @@
+//! proc-receive: carries out, in its own way, the commands that `receive.procReceiveRefs` leaves to it (githooks,
+//! "proc-receive").
+//!
+//! It is the one hook that talks back: pkt-lines on its stdin and stdout, while its stderr goes to the client.
+
+use std::{
+    io::{self, BufReader, Read, Write},
+    panic::resume_unwind,
+    process::Stdio,
+    thread,
+};
+
+use anyhow::{Context, Result};
+use bstr::{BString, ByteSlice};
+
+use super::{
+    Hooks,
+    proc_receive_answer::Answered,
+    runner::{self, Ending, Invocation, Program},
+};
+use crate::{
+    command::{Command, Refusal, Writer},
+    wire::{
+        packet::{HungUp, Line, PacketReader},
+        request::Capabilities,
+    },
+};
+
+/// The name of the hook.
+const EVENT: &str = "proc-receive";
+
+/// What is said to the hook, as bytes on the wire.
+struct Script {
+    hello: Vec<u8>,
+    commands: Vec<u8>,
+    /// Only for a hook that asks for them.
+    push_options: Vec<u8>,
+}
+
+/// What came of a conversation: the lines of the hook's report, or why there is none.
+type Heard = std::result::Result<Vec<BString>, String>;
+
+impl Hooks<'_> {
+    /// Have the hook carry out all commands that are marked for it and not refused, and take note of what it says about
+    /// each: refused, done, done otherwise ([`Command::results`]), or left to this program after all.
+    ///
+    /// If it fails, the marked commands are refused; in an atomic push all are of which it said nothing good. Errors are a
+    /// hook that does not speak pkt-lines, and failures to talk to it.
+    pub fn proc_receive(&self, commands: &mut [Command], agreed: &Capabilities) -> Result<()> {
+        let mut answered = Answered::new(commands.len());
+        if self.ask_proc_receive(commands, agreed, &mut answered)? {
+            return Ok(());
+        }
+        for (index, command) in commands.iter_mut().enumerate() {
+            if !answered.about(index) && (command.writer == Writer::ProcReceive || agreed.atomic) {
+                command.refuse(Refusal::other("fail to run proc-receive hook"));
+            }
+        }
+        Ok(())
+    }
+
+    /// True if everything went well.
+    fn ask_proc_receive(
+        &self,
+        commands: &mut [Command],
+        agreed: &Capabilities,
+        answered: &mut Answered,
+    ) -> Result<bool> {
+        let Some(path) = self.directory.find(EVENT) else {
+            self.sideband.error("cannot find hook 'proc-receive'");
+            return Ok(false);
+        };
+        let invocation =
+            Invocation { event: EVENT, program: Program::File(&path), arguments: &[], environment: &self.environment };
+        let Some((heard, ending)) = self.talk(&invocation, &self.script(commands, agreed))? else { return Ok(false) };
+        invocation.complain(ending);
+        let mut complaints = Vec::new();
+        let is_good = match heard? {
+            Ok(lines) => answered.read(&lines, commands, &mut complaints),
+            Err(complaint) => {
+                complaints.push(complaint.into());
+                false
+            }
+        };
+        if !complaints.is_empty() {
+            self.sideband.error(bstr::join("\n", complaints).as_bstr());
+        }
+        Ok(is_good && matches!(ending, Ending::Exited(status) if status.success()))
+    }
+
+    fn script(&self, commands: &[Command], agreed: &Capabilities) -> Script {
+        let features = [(agreed.atomic, "atomic"), (agreed.push_options, "push-options")];
+        let features: Vec<&str> = features.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect();
+        let hello = match features.is_empty() {
+            true => "version=1\n".to_owned(),
+            false => format!("version=1\0{}\n", features.join(" ")),
+        };
+        let due = commands.iter().filter(|command| command.writer == Writer::ProcReceive && !command.is_refused());
+        let due = due.map(|command| {
+            format!("{} {} ", command.old, command.new)
+                .into_bytes()
+                .into_iter()
+                .chain(command.name.iter().copied())
+                .collect()
+        });
+        Script {
+            hello: pkt_lines([hello.into_bytes()]),
+            commands: pkt_lines(due),
+            push_options: pkt_lines(self.push_options.iter().map(|option| option.to_vec())),
+        }
+    }
+
+    /// Start the hook, follow `script`, and pass on its stderr until it exits. `None` if it could not be started.
+    fn talk(&self, invocation: &Invocation, script: &Script) -> Result<Option<(Result<Heard>, Ending)>> {
+        let failed = "cannot make a pipe for the output of a hook";
+        let (reader, writer) = if self.sideband.is_multiplexed() {
+            let (reader, writer) = io::pipe().context(failed)?;
+            (Some(reader), Some(writer))
+        } else {
+            (None, None)
+        };
+        let started = runner::start(invocation, |command| {
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            match &writer {
+                Some(writer) => command.stderr(writer.try_clone()?),
+                None => command.stderr(Stdio::inherit()),
+            };
+            Ok(())
+        });
+        drop(writer);
+        let Some(mut child) = started else { return Ok(None) };
+        let streams = child.stdin.take().zip(child.stdout.take()).context(failed)?;
+        let (heard, ended) = thread::scope(|scope| {
+            let talk = scope.spawn(move || converse(streams.0, streams.1, script));
+            let ended = runner::converse(&mut child, &[], reader, |bytes| self.sideband.tell(bytes), None);
+            (talk.join().unwrap_or_else(|panic| resume_unwind(panic)), ended)
+        });
+        let (ending, rest) = ended.context("cannot follow 'proc-receive'")?;
+        if let Some(rest) = rest {
+            self.leftovers.follow(rest, self.sideband.clone());
+        }
+        Ok(Some((heard, ending)))
+    }
+}
+
+/// Say what is in `script`, and hear the hook's report. Errors are a hook that does not speak pkt-lines.
+fn converse(mut stdin: impl Write + Send, stdout: impl Read, script: &Script) -> Result<Heard> {
+    let no_version = || Ok(Err("fail to negotiate version with proc-receive hook".to_owned()));
+    if stdin.write_all(&script.hello).is_err() {
+        return no_version();
+    }
+    let mut stdout = BufReader::new(stdout);
+    let mut reader = PacketReader::new(&mut stdout);
+    let (mut version, mut wants_options) = (0, false);
+    loop {
+        let Line { text, features } = match reader.next_line() {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
+            Err(err) if err.is::<HungUp>() => return no_version(),
+            Err(err) => return Err(err),
+        };
+        if let Some(number) = text.strip_prefix(b"version=").filter(|number| !number.is_empty()) {
+            version = leading_number(number);
+            wants_options |= features
+                .is_some_and(|features| features.split(|byte| *byte == b' ').any(|word| word == b"push-options"));
+        }
+    }
+    if !(0..=1).contains(&version) {
+        return Ok(Err(format!("proc-receive version '{version}' is not supported")));
+    }
+    thread::scope(|scope| {
+        // Beside the reading: a hook may answer before it has read all.
+        let saying = scope.spawn(move || {
+            stdin.write_all(&script.commands).map_err(|_| "fail to write commands to proc-receive hook")?;
+            if wants_options {
+                stdin.write_all(&script.push_options).map_err(|_| "fail to write push-options to proc-receive hook")?;
+            }
+            Ok::<_, &str>(())
+        });
+        let report = read_report(&mut reader);
+        match saying.join().unwrap_or_else(|panic| resume_unwind(panic)) {
+            Ok(()) => report,
+            Err(complaint) => Ok(Err(complaint.to_owned())),
+        }
+    })
+}
+
+/// The lines up to a flush, or to the end of a hook that said something at least.
+fn read_report(reader: &mut PacketReader<impl Read>) -> Result<Heard> {
+    let mut lines = Vec::new();
+    loop {
+        match reader.next_line() {
+            Ok(Some(line)) => lines.push(line.text.into()),
+            Ok(None) => return Ok(Ok(lines)),
+            Err(err) if err.is::<HungUp>() && lines.is_empty() => {
+                return Ok(Err("proc-receive exited abnormally".to_owned()));
+            }
+            Err(err) if err.is::<HungUp>() => return Ok(Ok(lines)),
+            Err(err) => return Err(err),
+        }
+    }
+}
+
+/// The payloads as pkt-lines, and a flush.
+fn pkt_lines(payloads: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for payload in payloads {
+        out.extend_from_slice(format!("{:04x}", payload.len() + 4).as_bytes());
+        out.extend_from_slice(&payload);
+    }
+    out.extend_from_slice(b"0000");
+    out
+}
+
+/// The number that a text begins with, 0 without one.
+fn leading_number(text: &[u8]) -> i64 {
+    let end = text.iter().skip(1).position(|byte| !byte.is_ascii_digit()).map_or(text.len(), |at| at + 1);
+    text[..end].to_str().ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
