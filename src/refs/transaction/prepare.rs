@@ -62,6 +62,7 @@ impl<'a> Queued<'a> {
         let null = site.repository.hash.null();
         let mut prepared = Prepared {
             slots: Vec::with_capacity(edits.len()),
+            room: None,
             journal: None,
             made: MadeDirectories::default(),
             announced: Announced { hook, aborted: Vec::new() },
