@@ -5,7 +5,6 @@
 use std::{
     ffi::{OsStr, OsString},
     io::Write,
-    process::ExitCode,
 };
 
 use clap::{
@@ -75,8 +74,8 @@ pub struct Cli {
 impl Cli {
     /// Read `arguments`, the program's name first. What is to be said instead of a push was said when this fails, and the
     /// exit status is left to return.
-    pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, ExitCode> {
-        let arguments: Vec<OsString> = with_end_of_options(arguments).collect();
+    pub fn read(arguments: &[OsString]) -> Result<Self, u8> {
+        let arguments: Vec<&OsStr> = with_end_of_options(arguments).collect();
         let cli = Cli::try_parse_from(&arguments).map_err(|error| explain(&error, &arguments))?;
         match cli.git_dirs.len() {
             1 => Ok(cli),
@@ -92,21 +91,21 @@ impl Cli {
 }
 
 /// `--end-of-options` is another `--`.
-fn with_end_of_options(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+fn with_end_of_options(arguments: &[OsString]) -> impl Iterator<Item = &OsStr> {
     let mut ended = false;
-    arguments.map(move |argument| {
+    arguments.iter().map(move |argument| {
         let ends = !ended && (argument == "--" || argument == "--end-of-options");
         ended |= ends;
-        if ends { "--".into() } else { argument }
+        if ends { OsStr::new("--") } else { argument }
     })
 }
 
 /// Say what `error` in `arguments` is about, as git does.
-fn explain(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+fn explain(error: &clap::Error, arguments: &[&OsStr]) -> u8 {
     if error.kind() == ErrorKind::DisplayHelp {
         // Nobody is left to hear of a failure.
         write!(std::io::stdout(), "{}", error.render()).ok();
-        return ExitCode::SUCCESS;
+        return 0;
     }
     let argument = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(argument)) => argument.as_str(),
@@ -134,10 +133,10 @@ fn explain(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     }
 }
 
-fn misused(complaint: &str, wants_usage: bool) -> ExitCode {
+fn misused(complaint: &str, wants_usage: bool) -> u8 {
     eprint!("{complaint}");
     if wants_usage {
         eprint!("{}", Cli::command().render_help());
     }
-    ExitCode::from(129)
+    129
 }

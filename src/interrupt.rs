@@ -1,7 +1,8 @@
 //! What a signal that ends this process removes first.
 //!
 //! Nothing here runs in a signal handler: `signal-hook` wakes a thread, which removes what is registered and then lets
-//! the signal do what it does. So a push that is ended by SIGINT, SIGTERM, SIGHUP or SIGPIPE leaves no file behind.
+//! the signal do what it does. So a push that is ended by a signal that can be caught leaves no file behind. SIGPIPE ends
+//! nothing: a Rust program ignores it, and writing to a client that went away fails like any other write.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +12,10 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+
+/// The signals that would end this process and may come from outside.
+const ENDING: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2];
 
 #[derive(Debug, Default)]
 struct Registry {
@@ -54,7 +58,7 @@ impl Interrupts {
     /// Start to listen for signals.
     pub fn listen() -> io::Result<Self> {
         let this = Interrupts::default();
-        let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+        let mut signals = signal_hook::iterator::Signals::new(ENDING)?;
         let registry = this.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             if let Some(signal) = signals.forever().next() {
@@ -190,15 +194,47 @@ impl Doom {
 }
 
 fn remove(path: &Path) {
-    // The main thread may still be writing into the directory, so that one pass can meet a new file.
+    let Ok(meta) = std::fs::symlink_metadata(path) else { return };
+    if !meta.is_dir() {
+        std::fs::remove_file(path).ok();
+        return;
+    }
+    // The other threads go on writing. Under another name nothing new gets into the directory.
+    let mut gone = path.as_os_str().to_owned();
+    gone.push("-ended");
+    let path = if std::fs::rename(path, &gone).is_ok() { Path::new(&gone) } else { path };
+    // But for what was being created that very moment.
     for _ in 0..100 {
-        let gone = match std::fs::symlink_metadata(path) {
-            Err(_) => return,
-            Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
-            Ok(_) => std::fs::remove_file(path),
-        };
-        if gone.is_ok() {
+        if std::fs::remove_dir_all(path).is_ok() || !path.exists() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_goes_while_it_is_being_filled() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("doomed");
+        std::fs::create_dir(&path).expect("a directory");
+        let (started, wait) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let filled = &path;
+            scope.spawn(move || {
+                // Ends when the directory is gone.
+                for number in 0.. {
+                    if std::fs::write(filled.join(number.to_string()), "more").is_err() {
+                        return;
+                    }
+                    started.send(()).ok();
+                }
+            });
+            wait.recv().expect("a first file");
+            remove(&path);
+        });
+        assert_eq!(std::fs::read_dir(root.path()).expect("listed").count(), 0);
     }
 }

@@ -14,4 +14,5 @@ pub mod refs;
 pub mod repository;
 pub mod serve;
 pub mod shared_mode;
+pub mod trace;
 pub mod wire;

@@ -1,21 +1,27 @@
 //! argv in, exit status out.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
-use balanced_receive_pack::{cli::Cli, serve::serve};
+use balanced_receive_pack::{cli::Cli, serve::serve, trace};
 
 fn main() -> ExitCode {
-    let cli = match Cli::read(std::env::args_os()) {
-        Ok(cli) => cli,
-        Err(status) => return status,
-    };
-    match serve(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    trace::start(&arguments);
+    let status = Cli::read(&arguments).map_or_else(|status| status, |cli| run(&cli));
+    trace::exit(status);
+    ExitCode::from(status)
+}
+
+/// Serve a push, or say why that cannot be.
+fn run(cli: &Cli) -> u8 {
+    match serve(cli) {
+        Ok(()) => 0,
         Err(error) => {
             // What a client names shows up in messages, and must not steer the terminal that they are read on.
             let shown = format!("{error:#}").replace(|c: char| c.is_ascii_control() && c != '\n' && c != '\t', "?");
             eprintln!("fatal: {shown}");
-            ExitCode::from(128)
+            trace::error(&shown);
+            128
         }
     }
 }

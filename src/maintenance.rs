@@ -8,13 +8,14 @@ pub mod server_info;
 
 use std::{
     io::{self, ErrorKind, Read},
+    iter,
     os::fd::AsFd,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context, Result};
 
-use crate::{config::Config, repository::Repository, wire::sideband::Sideband};
+use crate::{config::Config, repository::Repository, trace, wire::sideband::Sideband};
 
 /// Run `git maintenance run --auto --quiet`, unless the configuration says not to or there is no git; what it says goes to
 /// the person who pushed.
@@ -29,10 +30,12 @@ pub fn run(repository: &Repository, config: &Config, sideband: &Sideband) -> Res
     let detach = if config.detach_maintenance { "--detach" } else { "--no-detach" };
     git.args(["maintenance", "run", "--auto", "--quiet", detach]);
     git.current_dir(&repository.git_dir).env("GIT_DIR", ".").stdin(Stdio::null());
+    git.envs(trace::for_children().into_iter().flatten());
+    let traced = trace::child(None, iter::once(git.get_program()).chain(git.get_args()));
     if !sideband.is_multiplexed() {
         let stderr = io::stderr().as_fd().try_clone_to_owned().context(failed)?;
-        let status = git.stdout(stderr).status();
-        return skip_without_git(status).map(drop).context(failed);
+        let Some(mut child) = skip_without_git(git.stdout(stderr).spawn()).context(failed)? else { return Ok(()) };
+        return end(&mut child, traced).context(failed);
     }
     let (mut output, input) = io::pipe().context(failed)?;
     git.stdout(input.try_clone().context(failed)?).stderr(input);
@@ -48,7 +51,15 @@ pub fn run(repository: &Repository, config: &Config, sideband: &Sideband) -> Res
             Err(err) => return Err(err).context("cannot read what 'git maintenance' says"),
         }
     }
-    child.wait().context(failed).map(drop)
+    end(&mut child, traced).context(failed)
+}
+
+fn end(child: &mut Child, traced: Option<trace::Child>) -> io::Result<()> {
+    let status = child.wait()?;
+    if let Some(traced) = traced {
+        traced.ended(child.id(), status);
+    }
+    Ok(())
 }
 
 fn skip_without_git<T>(started: io::Result<T>) -> io::Result<Option<T>> {

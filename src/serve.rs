@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
-    balanced::recover::{Asked, recover},
+    balanced::recover::{Asked, Parties, Recovery, Verdict},
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
@@ -31,7 +31,8 @@ use crate::{
         visibility::HiddenRefs,
     },
     repository::Repository,
-    wire::{advertise::advertise, report, request::Request, session, sideband::Sideband},
+    trace::{self, session},
+    wire::{advertise::advertise, report, request::Request, sideband::Sideband},
 };
 
 /// How many bytes of the client's are read at a time.
@@ -40,11 +41,11 @@ const READ_AHEAD: usize = 64 * 1024;
 /// Serve one push as the command line asks for it. Errors end the program with status 128; refused refs do not.
 pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
-    recover(&repository, Asked::ByPush)?;
+    settle_dead(&repository, &config)?;
     let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        advertise(&repository, &config, &snapshot, shallow.roots(), &session::id(), &mut io::stdout().lock())?;
+        advertise(&repository, &config, &snapshot, shallow.roots(), session::id(), &mut io::stdout().lock())?;
         io::stdout().flush()?;
     }
     if cli.http_backend_info_refs {
@@ -54,9 +55,12 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
         return Ok(());
     };
+    if let Some(session) = &request.capabilities.session_id {
+        trace::transfer("client-sid", session);
+    }
     if !cli.stateless_rpc {
         // The client may have taken its time.
-        snapshot = Snapshot::read(&repository)?;
+        snapshot = snapshot.refresh(&repository)?;
     }
     let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
     let options = request.push_options.as_deref().unwrap_or_default();
@@ -74,6 +78,17 @@ pub fn serve(cli: &Cli) -> Result<()> {
         request: &request,
     };
     push.carry_through(&mut input)
+}
+
+/// Settle what transactions of dead processes left.
+fn settle_dead(repository: &Repository, config: &Config) -> Result<()> {
+    let recovery = Recovery { repository, config, interrupts: &Interrupts::default(), asked: Asked::ByPush };
+    recovery.run(&mut Parties {
+        ask: &mut |_, _| Verdict::Unknown,
+        bring_in: &mut |quarantine| anyhow::bail!("the objects in '{}' are still in quarantine", quarantine.display()),
+        tell: &mut |_, _, _| {},
+    })?;
+    Ok(())
 }
 
 /// A push, and all that its steps need to know.
@@ -214,12 +229,16 @@ impl Push<'_> {
     /// Put the commands that are `due` to the policy and, one after the other, the update hook, and write those that pass
     /// in one transaction.
     fn write(&self, commands: &mut [Command], mode: Mode, due: impl Fn(&Command) -> bool) -> Result<()> {
+        let due = |command: &Command| !command.is_refused() && command.writer == Writer::Transaction && due(command);
+        if !commands.iter().any(due) {
+            return Ok(());
+        }
         let policy =
             Policy::new(self.repository, self.config, &self.database, self.snapshot, self.hooks, self.sideband)?;
         let (mut indices, mut edits, mut work_trees) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..commands.len() {
             let command = &mut commands[index];
-            if command.is_refused() || command.writer != Writer::Transaction || !due(command) {
+            if !due(command) {
                 continue;
             }
             if let Some(allowed) = policy.decide(command)? {

@@ -76,8 +76,33 @@ cases! {
     what_an_alternate_has: push().shell("echo ../../client.git/objects >server.git/objects/info/alternates").raw(b"0000");
     what_an_alternate_has_below_a_prefix: push().shell("echo ../../client.git/objects >server.git/objects/info/alternates").config("core.alternateRefsPrefixes", "refs/tags refs/heads/side").raw(b"0000");
     what_a_command_says_that_an_alternate_has: push().shell("echo ../../client.git/objects >server.git/objects/info/alternates").config("core.alternateRefsCommand", "echo 1234567890123456789012345678901234567890; :").raw(b"0000");
-    an_alternate_that_is_gone: push().shell("echo /nowhere/objects >server.git/objects/info/alternates").raw(b"0000");
+    an_alternate_that_is_gone: push().shell("echo /nowhere/objects >server.git/objects/info/alternates").raw(b"0000").own_words();
     a_shallow_repository: push().shell("git -C server.git rev-parse main~1 >server.git/shallow").raw(b"0000");
+}
+
+// Refs and alternates as other hands may have left them (§2, §3)
+cases! {
+    packed_refs_without_a_header: push().shell("sed -i /^#/d server.git/packed-refs").update("refs/heads/old", "old", "next");
+    packed_refs_out_of_order: push().shell("{ grep -v -e ^# -e '^^' server.git/packed-refs | sort -r; } >p; mv p server.git/packed-refs").update("refs/heads/old", "old", "next").delete("refs/heads/topic", "topic");
+    packed_refs_that_are_none: push().shell("echo garbage >>server.git/packed-refs").raw(b"0000").own_words();
+    packed_refs_that_are_empty: push().shell(": >server.git/packed-refs").update("refs/heads/main", "main", "next");
+    packed_refs_without_a_last_newline: push().shell("printf %s \"$(cat server.git/packed-refs)\" >p; mv p server.git/packed-refs").raw(b"0000").own_words();
+    a_loose_ref_in_capitals: push().shell("git -C server.git rev-parse topic | tr a-f A-F >server.git/refs/heads/capitals").raw(b"0000");
+    a_loose_ref_with_more_behind_it: push().shell("echo $(git -C server.git rev-parse topic) and more >server.git/refs/heads/longer").raw(b"0000");
+    a_loose_ref_without_a_newline: push().shell("printf %s $(git -C server.git rev-parse topic) >server.git/refs/heads/short").update("refs/heads/short", "topic", "next");
+    a_loose_ref_of_a_bad_name: push().shell("cp server.git/refs/heads/main server.git/refs/heads/'a b'; cp server.git/refs/heads/main server.git/refs/heads/.hidden; cp server.git/refs/heads/main server.git/refs/heads/a..b").raw(b"0000");
+    a_chain_of_symbolic_refs: push().server(&["symbolic-ref", "refs/heads/a", "refs/heads/b"]).server(&["symbolic-ref", "refs/heads/b", "refs/heads/topic"]).update("refs/heads/a", "topic", "next").recording(&RECEIVE_HOOKS, "");
+    a_ref_that_is_a_symbolic_link: push().shell("ln -s topic server.git/refs/heads/link").raw(b"0000");
+    an_empty_directory_among_refs: push().shell("mkdir -p server.git/refs/heads/new/deep/down").create("refs/heads/new", "next");
+    a_detached_head: push().server(&["update-ref", "--no-deref", "HEAD", "topic"]).config("core.logAllRefUpdates", "true").update("refs/heads/main", "main", "next").delete("refs/heads/topic", "topic");
+    a_head_that_is_not_born: push().server(&["symbolic-ref", "HEAD", "refs/heads/unborn"]).config("core.logAllRefUpdates", "true").create("refs/heads/unborn", "next");
+    an_unborn_branch_of_a_work_tree: push().work_tree().server(&["symbolic-ref", "HEAD", "refs/heads/unborn"]).create("refs/heads/unborn", "next").own_words();
+    a_linked_work_tree_for_the_directory: push().server(&["worktree", "add", "-q", "../linked", "topic"]).directory("linked").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
+    the_branch_of_a_linked_work_tree_is_deleted: push().server(&["worktree", "add", "-q", "../linked", "topic"]).config("receive.denyDeleteCurrent", "refuse").delete("refs/heads/topic", "topic").own_words();
+    a_branch_that_is_being_rebased: push().work_tree().server(&["checkout", "-q", "topic"]).shell("cd server.git; GIT_SEQUENCE_EDITOR='sed -i s/^pick/edit/' git rebase -q -i old >/dev/null 2>&1").config("receive.denyCurrentBranch", "refuse").update("refs/heads/topic", "topic", "next");
+    alternates_of_alternates: push().shell("git init -q --bare between.git; echo ../../client.git/objects >between.git/objects/info/alternates; printf '# a comment\n\n../../between.git/objects\n' >server.git/objects/info/alternates").objects(&[]).update("refs/heads/main", "main", "next");
+    alternates_with_a_path_in_quotes: push().shell("mv client.git/objects 'client.git/a \"quoted\" one'; ln -s 'a \"quoted\" one' client.git/objects; printf '\"../../client.git/a \\\\\"quoted\\\\\" one\"\n' >server.git/objects/info/alternates").objects(&[]).update("refs/heads/main", "main", "next");
+    a_ref_name_of_other_bytes: push().objects(&["next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).line(&[format!("{} {} refs/heads/", "0".repeat(40), push().id("next")).as_bytes(), b"\xe4\xf6".as_slice()].concat());
 }
 
 // Request (§4)
@@ -180,6 +205,21 @@ cases! {
     an_object_that_is_there_with_its_history: push().server(&["update-ref", "-d", "refs/heads/topic"]).objects(&[]).create("refs/heads/new", "topic");
     an_object_that_hangs_on_a_hidden_ref_alone: push().server(&["update-ref", "refs/hide/topic", "topic"]).server(&["update-ref", "-d", "refs/heads/topic"]).config("receive.hideRefs", "refs/hide").objects(&[]).create("refs/heads/new", "topic");
     a_push_into_a_shallow_repository: push().shell("git -C server.git rev-parse main~1 >server.git/shallow").update("refs/heads/main", "main", "next");
+    a_commit_with_the_tree_of_an_old_one: push().shell(&commit("-p main", "old^{tree}")).update("refs/heads/main", "main", "made");
+    a_commit_with_the_tree_of_a_hidden_one: push().shell(&commit("-p main", "topic^{tree}")).server(&["update-ref", "refs/hide/topic", "topic"]).server(&["update-ref", "-d", "refs/heads/topic"]).config("receive.hideRefs", "refs/hide").update("refs/heads/main", "main", "made");
+    a_commit_with_a_parent_that_hangs_on_nothing: push().shell(&commit("-p main -p topic", "main^{tree}")).server(&["update-ref", "-d", "refs/heads/topic"]).objects(&["made"]).update("refs/heads/main", "main", "made");
+    a_merge_of_four: push().shell(&commit("-p main -p topic -p side -p alien", "main^{tree}")).update("refs/heads/main", "main", "made");
+    a_commit_of_long_ago: push().shell(&format!("GIT_COMMITTER_DATE='@1 +0000' GIT_AUTHOR_DATE='@1 +0000'; {}", commit("-p main", "next^{tree}"))).config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "made");
+    a_submodule_that_is_nowhere: push().shell(&commit("-p main", "$(printf '160000 commit 1234567890123456789012345678901234567890\tmodule\n' | git -C client.git mktree --missing)")).update("refs/heads/main", "main", "made");
+    a_tree_of_every_kind: push().shell(&commit("-p main", "$(b=$(git -C client.git rev-parse next:dir/b); t=$(git -C client.git rev-parse next:dir); printf \"100755 blob $b\\tx\\n120000 blob $b\\tl\\n040000 tree $t\\td\\n\" | git -C client.git mktree)")).update("refs/heads/main", "main", "made");
+    a_tree_with_a_missing_tree_that_the_parent_has_elsewhere: push().shell(&commit("-p main", "$(printf \"040000 tree $(git -C client.git rev-parse main:dir)\\tmoved\\n\" | git -C client.git mktree)")).objects(&["made", "made^{tree}"]).update("refs/heads/main", "main", "made");
+    a_tag_of_a_tag: push().shell("git -C client.git tag -a -m outer outer v2").create("refs/tags/outer", "outer");
+    a_tag_of_a_tag_that_lacks_the_inner: push().shell("git -C client.git tag -a -m outer outer v2").objects(&["outer", "next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).create("refs/tags/outer", "outer");
+    a_tag_of_a_tree_that_lacks_a_blob: push().shell("git -C client.git tag -a -m tree tree next^{tree}").objects(&["tree", "next^{tree}", "next:dir", "next:numbers"]).create("refs/tags/tree", "tree");
+    a_tree_that_lacks_a_blob: push().objects(&["next^{tree}", "next:dir", "next:numbers"]).create("refs/tags/tree", "next^{tree}");
+    a_commit_whose_tree_is_a_blob: push().shell(&odd_commit("next:dir/b", "main")).objects(&["made", "next:dir/b"]).create("refs/heads/new", "made").own_words();
+    a_commit_whose_parent_is_a_tree: push().shell(&odd_commit("next^{tree}", "main^{tree}")).objects(&["made", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).create("refs/heads/new", "made").own_words();
+    a_partial_clone_lacks_what_was_promised: push().server(&["config", "remote.origin.promisor", "true"]).server(&["config", "remote.origin.url", "/nowhere"]).objects(&["next", "next^{tree}", "next:dir", "next:numbers"]).update("refs/heads/main", "main", "next").own_words();
     a_hidden_ref_is_created: push().config("receive.hideRefs", "refs/hide").create("refs/hide/x", "next").create("refs/heads/new", "next");
     a_hidden_ref_is_deleted: push().config("receive.hideRefs", "refs/heads/topic").delete("refs/heads/topic", "topic");
     a_hidden_ref_is_set_to_its_value: push().config("receive.hideRefs", "refs/heads/topic").update("refs/heads/topic", "topic", "topic");
@@ -193,7 +233,7 @@ cases! {
     a_symbolic_ref_to_itself: push().shell("echo 'ref: refs/heads/loop' >server.git/refs/heads/loop").create("refs/heads/loop", "next");
     a_dangling_symbolic_ref_is_followed: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/absent"]).create("refs/heads/alias", "next");
     denied_deletions: push().config("receive.denyDeletes", "true").delete("refs/heads/topic", "topic").delete("refs/tags/v1", "v1");
-    denied_deletion_of_the_current_branch: push().delete("refs/heads/main", "main");
+    denied_deletion_of_the_current_branch: push().delete("refs/heads/main", "main").own_words();
     refused_deletion_of_the_current_branch: push().config("receive.denyDeleteCurrent", "refuse").delete("refs/heads/main", "main");
     deletion_of_the_current_branch_with_a_warning: push().config("receive.denyDeleteCurrent", "warn").delete("refs/heads/main", "main");
     deletion_of_the_current_branch_ignored: push().config("receive.denyDeleteCurrent", "ignore").delete("refs/heads/main", "main");
@@ -202,13 +242,28 @@ cases! {
     a_denied_forced_update_to_another_root: push().config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "alien");
     a_fast_forward_where_others_are_denied: push().config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "many").update("refs/heads/old", "old", "topic");
     a_tag_moves_where_forced_updates_are_denied: push().config("receive.denyNonFastForwards", "true").update("refs/tags/v1", "v1", "v2");
-    the_current_branch_is_refused: push().work_tree().update("refs/heads/main", "main", "next");
+    the_current_branch_is_refused: push().work_tree().update("refs/heads/main", "main", "next").own_words();
     the_current_branch_is_refused_by_setting: push().work_tree().config("receive.denyCurrentBranch", "true").update("refs/heads/main", "main", "next");
     the_current_branch_is_updated_with_a_warning: push().work_tree().config("receive.denyCurrentBranch", "warn").update("refs/heads/main", "main", "next");
     the_current_branch_is_updated: push().work_tree().config("receive.denyCurrentBranch", "false").update("refs/heads/main", "main", "next");
     the_work_tree_is_updated: push().work_tree().config("receive.denyCurrentBranch", "updateInstead").update("refs/heads/main", "main", "next");
     a_changed_work_tree_is_not_updated: push().work_tree().config("receive.denyCurrentBranch", "updateInstead").shell("echo changed >server.git/a").update("refs/heads/main", "main", "next");
-    a_branch_of_a_linked_work_tree: push().server(&["worktree", "add", "-q", "../linked", "topic"]).update("refs/heads/topic", "topic", "next");
+    a_branch_of_a_linked_work_tree: push().server(&["worktree", "add", "-q", "../linked", "topic"]).update("refs/heads/topic", "topic", "next").own_words();
+}
+
+/// A script that makes the branch `made` in the client, of a commit with these parents and this tree.
+fn commit(parents: &str, tree: &str) -> String {
+    format!(
+        "export GIT_AUTHOR_DATE GIT_COMMITTER_DATE; made=$(git -C client.git commit-tree -m made {parents} {tree}); git -C client.git update-ref refs/heads/made $made"
+    )
+}
+
+/// The same, with a tree and a parent that may be something else.
+fn odd_commit(tree: &str, parent: &str) -> String {
+    format!(
+        "cd client.git; made=$(printf 'tree %s\\nparent %s\\nauthor A <a@b> 1 +0000\\ncommitter A <a@b> 1 +0000\\n\\nodd\\n' \
+         $(git rev-parse {tree} {parent}) | git hash-object -t commit -w --stdin --literally); echo $made >refs/heads/made"
+    )
 }
 
 /// The id of an object that no repository has.
@@ -255,9 +310,13 @@ cases! {
     the_reflog_of_head_in_a_work_tree: push().work_tree().config("receive.denyCurrentBranch", "ignore").update("refs/heads/main", "main", "next");
     a_reflog_in_the_name_of_nobody: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_NAME", "Some <body>").env("GIT_COMMITTER_EMAIL", "").update("refs/heads/main", "main", "next");
     a_date_that_is_none: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "the day after").update("refs/heads/main", "main", "next");
+    a_date_in_iso: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "2005-04-07T22:13:13+02:00").update("refs/heads/main", "main", "next");
+    a_date_in_the_form_of_mail: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "Thu, 07 Apr 2005 22:13:13 +0200").update("refs/heads/main", "main", "next");
+    a_date_in_seconds: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "@1112911993 -0730").update("refs/heads/main", "main", "next");
+    a_name_that_is_empty: push().config("core.logAllRefUpdates", "true").config("user.name", "Unused").env("GIT_COMMITTER_NAME", "").update("refs/heads/main", "main", "next");
     a_push_into_a_namespace: push().env("GIT_NAMESPACE", "a").create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
     a_deletion_in_a_namespace: push().server(&["update-ref", "refs/namespaces/a/refs/heads/in", "topic"]).env("GIT_NAMESPACE", "a").delete("refs/heads/in", "topic").recording(&RECEIVE_HOOKS, "");
-    a_push_of_sha256: push_to("sha256", "files").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
+    a_push_of_sha256: push_to("sha256", "files").delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").recording(&RECEIVE_HOOKS, "");
     a_thin_pack_of_sha256: push_to("sha256", "files").config("receive.unpackLimit", "1").thin().update("refs/heads/main", "main", "many");
     sha256_without_saying_so: push_to("sha256", "files").capabilities("report-status").update("refs/heads/main", "main", "next");
     a_push_into_a_reftable: push_to("sha1", "reftable").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").delete("refs/heads/topic", "topic");
@@ -272,7 +331,7 @@ fn many_refs(push: Push) -> Push {
 
 // Hooks and what comes after (§8, §9)
 cases! {
-    what_hooks_see: push().update("refs/heads/main", "main", "next").create("refs/tags/v2", "v2").delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
+    what_hooks_see: push().delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/tags/v2", "v2").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
     what_hooks_say_without_side_band: push().capabilities("report-status object-format=sha1").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
     what_hooks_see_of_deletions: push().delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
     what_hooks_see_of_a_work_tree: push().work_tree().create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
@@ -285,7 +344,7 @@ cases! {
     a_hook_that_is_killed: push().update("refs/heads/main", "main", "next").hook("pre-receive", "kill -9 $$");
     an_update_hook_that_is_killed: push().update("refs/heads/main", "main", "next").hook("update", "kill -15 $$");
     a_hook_that_cannot_be_run: push().update("refs/heads/main", "main", "next").shell("mkdir server.git/hooks; echo '#!/nowhere' >server.git/hooks/pre-receive; chmod +x server.git/hooks/pre-receive").own_words();
-    a_hook_that_is_not_executable: push().update("refs/heads/main", "main", "next").hook("pre-receive", "exit 1").hook("update", "exit 1").shell("chmod -x server.git/hooks/*");
+    a_hook_that_is_not_executable: push().update("refs/heads/main", "main", "next").hook("pre-receive", "exit 1").hook("update", "exit 1").shell("chmod -x server.git/hooks/*").own_words();
     a_hook_that_is_not_executable_without_advice: push().config("advice.ignoredHook", "false").update("refs/heads/main", "main", "next").hook("pre-receive", "exit 1").shell("chmod -x server.git/hooks/*");
     a_hook_without_an_interpreter: push().update("refs/heads/main", "main", "next").shell("mkdir server.git/hooks; echo 'echo run by the shell; exit 1' >server.git/hooks/pre-receive; chmod +x server.git/hooks/pre-receive");
     a_hook_that_reads_nothing: many_refs(push()).hook("pre-receive", "exit 0").hook("post-receive", "exit 0");

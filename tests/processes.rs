@@ -17,7 +17,7 @@ fn watched_push(scene: &Scene, refs: &[&str]) -> Option<Vec<String>> {
 fn a_push_without_hooks_starts_git_maintenance_alone() {
     let scene = Scene::new("sha1", "files");
     scene.git("server.git", &["config", "receive.autogc", "true"]);
-    for refs in [&["next:main"][..], &["many:main", ":topic", "v2"]] {
+    for refs in [&["next:main"][..], &["many", ":topic", "v2"]] {
         let Some(started) = watched_push(&scene, refs) else { return };
         assert_eq!(started, ["git maintenance run --auto --quiet --detach"]);
     }

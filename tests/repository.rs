@@ -9,7 +9,7 @@ use std::{
 
 use support::{
     alike::{Answer, Place},
-    ours,
+    gits, ours,
     scene::Scene,
 };
 
@@ -162,6 +162,8 @@ fn versions_and_extensions_that_are_not_known_are_refused() {
         "[core]\nrepositoryformatversion = 2\n",
         "[core]\nrepositoryformatversion = 99999999999\n",
         "[core]\nrepositoryformatversion = -1\n[extensions]\nfoo = 1\n",
+        "[core]\nrepositoryformatversion = -1\n[extensions]\nobjectFormat = sha256\n",
+        "[core]\nrepositoryformatversion = -3\n[extensions]\nobjectFormat = sha256\n",
         "[core]\nrepositoryformatversion = x\n",
         "[core]\nrepositoryformatversion\n",
         "[core]\nrepositoryformatversion = 1\n[extensions]\nfoo = 1\n",
@@ -343,4 +345,31 @@ fn an_unreadable_configuration_is_fatal() {
     let scene = scene();
     fs::set_permissions(scene.path("r.git/config"), fs::Permissions::from_mode(0o000)).unwrap();
     assert_eq!(Place::new(&scene, ".").answer(ours(), &["r.git"]).status, Some(128));
+}
+
+#[test]
+fn what_counts_as_bare_decides_whether_new_refs_get_logs() {
+    let cases: [(&str, &[&str]); 5] = [
+        ("not bare", &["core.bare", "false"]),
+        ("bare", &["core.bare", "true"]),
+        ("not said", &["--unset", "core.bare"]),
+        ("version not said", &["--unset", "core.repositoryformatversion"]),
+        ("the worktree's own file", &["extensions.worktreeConfig", "true"]),
+    ];
+    for (what, change) in cases {
+        for directory in ["../server.git", "../linked"] {
+            let scene = Scene::new("sha1", "files");
+            scene.add_work_tree();
+            scene.git("server.git", &["worktree", "add", "-q", "../linked", "topic"]);
+            let arguments: Vec<&str> = ["config"].into_iter().chain(change.iter().copied()).collect();
+            scene.git("server.git", &arguments);
+            let logged = |program: &std::path::Path, branch: &str| {
+                let receive_pack = format!("--receive-pack={}", program.display());
+                scene
+                    .git("client.git", &["push", "-q", &receive_pack, directory, &format!("next:refs/heads/{branch}")]);
+                scene.path("server.git/.git/logs/refs/heads").join(branch).exists()
+            };
+            assert_eq!(logged(ours(), "by-ours"), logged(&gits(), "by-git"), "{what}, {directory}");
+        }
+    }
 }

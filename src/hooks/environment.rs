@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::trace;
+
 /// Where programs are looked for if there is no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -19,6 +21,8 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// So a hook that says `git-rev-list` instead of `git rev-list` still works, as it does under git.
 pub fn for_children() -> Vec<(OsString, OsString)> {
     let mut variables = vec![("GIT_DIR".into(), ".".into())];
+    let traced = trace::for_children().into_iter().flatten();
+    variables.extend(traced.map(|(name, value)| (name.into(), value.into())));
     if let Some(exec_path) = exec_path() {
         let inherited = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         let mut path = exec_path.clone().into_vec();

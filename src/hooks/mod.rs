@@ -177,7 +177,8 @@ impl<'a> Hooks<'a> {
 
 impl Call<'_> {
     fn start(&self, program: Program, floor: Option<&Mutex<()>>) -> Result<Answer> {
-        let invocation = Invocation { program, arguments: &self.arguments, environment: &self.environment };
+        let invocation =
+            Invocation { event: self.event, program, arguments: &self.arguments, environment: &self.environment };
         runner::run(&invocation, self.stdin, self.output, floor, self.limits).map(Answer::of)
     }
 }

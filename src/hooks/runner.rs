@@ -7,6 +7,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io::{self, PipeReader, Read, Write},
+    iter,
     os::{
         fd::AsFd,
         unix::{
@@ -35,7 +36,7 @@ use nix::{
 };
 
 use super::leftovers::Leftovers;
-use crate::{interrupt::Diverted, wire::sideband::Sideband};
+use crate::{interrupt::Diverted, trace, wire::sideband::Sideband};
 
 /// The program that runs scripts without `#!` and configured commands.
 const SHELL: &str = "/bin/sh";
@@ -46,6 +47,8 @@ const CHUNK: usize = 64 * 1024;
 /// What to start, and with what.
 #[derive(Debug, Clone, Copy)]
 pub struct Invocation<'a> {
+    /// What the hook is for: `update`, `post-receive`.
+    pub event: &'a str,
     /// What to start.
     pub program: Program<'a>,
     /// The arguments behind the program's own.
@@ -114,6 +117,8 @@ pub fn run(
     } else {
         (None, None)
     };
+    let words = iter::once(invocation.word()).chain(invocation.arguments.iter().map(OsString::as_os_str));
+    let traced = trace::child(Some(invocation.event), words);
     let started = start(invocation, |command| {
         command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         match &writer {
@@ -139,6 +144,9 @@ pub fn run(
     };
     let (ending, rest) = converse(&mut child, stdin.unwrap_or_default(), reader, tell, limits)
         .with_context(|| format!("cannot follow '{}'", invocation.shown()))?;
+    if let (Some(traced), Ending::Exited(status)) = (traced, ending) {
+        traced.ended(child.id(), status);
+    }
     if let (Some(rest), Output::Client(sideband, leftovers)) = (rest, output) {
         leftovers.follow(rest, sideband.clone());
     }
@@ -158,11 +166,15 @@ impl Invocation<'_> {
         }
     }
 
-    fn shown(&self) -> impl std::fmt::Display {
+    fn word(&self) -> &OsStr {
         match self.program {
-            Program::File(path) => path.display(),
-            Program::CommandLine(line) => line.display(),
+            Program::File(path) => path,
+            Program::CommandLine(line) => line,
         }
+    }
+
+    fn shown(&self) -> impl std::fmt::Display {
+        self.word().display()
     }
 
     fn command(&self) -> Command {

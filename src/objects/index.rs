@@ -145,7 +145,7 @@ impl Borrowed<'_> {
         rows.put_ids(ids);
 
         let rewrite = || -> std::io::Result<ObjectId> {
-            self.file.write_all_at(&rows.len().to_be_bytes(), 8)?;
+            self.file.write_all_at(&rows.count().to_be_bytes(), 8)?;
             let mut hasher = gix::hash::hasher(rows.hash);
             let (mut block, mut at) = (vec![0; 1 << 17], 0);
             while at < self.at {

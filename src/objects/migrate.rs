@@ -45,11 +45,8 @@ impl Quarantine {
     fn move_all(&self) -> Result<Kept> {
         let packs = self.packs()?;
         let pack_dir = self.objects_dir.join("pack");
-        let keeps = packs.iter().map(|(name, _)| pack_dir.join(name)).filter(|path| has_extension(path, "keep"));
-        // Only what we made is ours to remove.
-        let keeps = keeps.filter(|path| !path.exists());
-        let kept = Kept(keeps.map(|path| (path.clone(), self.interrupts.doom(path))).collect());
-
+        let mut kept = Kept(Vec::new());
+        // A signal either stops all of it or nothing.
         let _whole = self.interrupts.hold_off();
         for entry in fs::read_dir(self.dir())?.flatten() {
             let name = entry.file_name();
@@ -58,18 +55,18 @@ impl Quarantine {
             }
         }
         if !packs.is_empty() {
-            create_dir(&pack_dir, self.config.shared)
-                .with_context(|| format!("cannot create '{}'", pack_dir.display()))?;
+            create_dir(&pack_dir, self.shared).with_context(|| format!("cannot create '{}'", pack_dir.display()))?;
         }
         for (name, from) in &packs {
             let to = pack_dir.join(name);
-            if !move_file(from, &to)? && !has_extension(&to, "keep") {
+            let moved = move_file(from, &to)?;
+            if has_extension(&to, "keep") {
+                // Somebody else's stays, and is not ours to remove.
+                kept.0.extend(moved.then(|| (to.clone(), self.interrupts.doom(to))));
+            } else if !moved {
                 compare(from, &to)?;
                 touch(&to);
             }
-        }
-        if self.config.fsync.packs && !packs.is_empty() {
-            fs::File::open(&pack_dir).and_then(|dir| dir.sync_all()).ok();
         }
         Ok(kept)
     }
@@ -98,7 +95,7 @@ impl Quarantine {
         if fs::rename(from, to).is_ok() {
             return Ok(());
         }
-        create_dir(to, self.config.shared).with_context(|| format!("cannot create '{}'", to.display()))?;
+        create_dir(to, self.shared).with_context(|| format!("cannot create '{}'", to.display()))?;
         for entry in fs::read_dir(from).with_context(|| format!("cannot list '{}'", from.display()))?.flatten() {
             let to = to.join(entry.file_name());
             // Compressed otherwise it is still the same object: the name is its hash.

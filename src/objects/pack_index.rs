@@ -15,7 +15,7 @@ const LARGE: u64 = 1 << 31;
 /// Write the index of the pack of `rows`, whose hash is `pack`. Returns the order of the rows in it, by their ids.
 pub fn write_index(file: &File, rows: &Rows, pack: &ObjectId) -> io::Result<Vec<u32>> {
     // The first eight bytes decide nearly always; so they are at hand while sorting.
-    let mut order = (0..rows.len()).map(|row| (prefix(rows, row), row)).collect::<Vec<_>>();
+    let mut order = (0..rows.count()).map(|row| (prefix(rows, row), row)).collect::<Vec<_>>();
     order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| rows.id(a.1).cmp(rows.id(b.1))).then(a.1.cmp(&b.1)));
     let order = order.into_iter().map(|(_, row)| row).collect::<Vec<_>>();
 

@@ -28,7 +28,7 @@ pub struct Plan {
 impl Plan {
     /// The plan for `rows`, of which `ids` has the ids of whole objects.
     pub fn new(rows: &Rows, ids: &Ids) -> Self {
-        let mut starts = vec![0u32; rows.len() as usize + 1];
+        let mut starts = vec![0u32; rows.count() as usize + 1];
         let mut ref_rows = vec![0; rows.refs() as usize];
         for (row, entry) in (0..).zip(rows.iter()) {
             match entry.base {

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    config::Config,
+    config::{Config, SharedRepository},
     interrupt::{Doomed, Interrupts},
     repository::Repository,
 };
@@ -28,28 +28,23 @@ pub struct Quarantine {
     dir: tempfile::TempDir,
     pub(super) objects_dir: PathBuf,
     pub(super) interrupts: Interrupts,
-    pub(super) config: Settings,
+    pub(super) shared: SharedRepository,
     environment: Vec<(&'static str, OsString)>,
     _doomed: Doomed,
-}
-
-/// What of the configuration migration heeds.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Settings {
-    pub(super) shared: crate::config::SharedRepository,
-    pub(super) fsync: crate::config::Fsync,
 }
 
 impl Quarantine {
     /// Make an empty one. It and all it holds goes when the value is dropped or a signal ends the process.
     pub fn create(repository: &Repository, config: &Config, interrupts: &Interrupts) -> Result<Self> {
         let objects_dir = &repository.objects_dir;
+        let held_off = interrupts.hold_off();
         let dir = tempfile::Builder::new()
             .prefix("tmp_objdir-incoming-")
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(objects_dir)
             .with_context(|| format!("cannot create a quarantine directory in '{}'", objects_dir.display()))?;
         let doomed = interrupts.doom(dir.path().to_owned());
+        drop(held_off);
         config
             .shared_repository
             .adjust(dir.path())
@@ -59,7 +54,7 @@ impl Quarantine {
             dir,
             objects_dir: objects_dir.clone(),
             interrupts: interrupts.clone(),
-            config: Settings { shared: config.shared_repository, fsync: config.fsync },
+            shared: config.shared_repository,
             environment,
             _doomed: doomed,
         })

@@ -7,7 +7,7 @@ use gix::{ObjectId, hashtable::HashSet};
 
 use crate::repository::Repository;
 
-/// The commits whose parents are not there and are not missed (gitformat-shallow is not a page; see git-fetch, `--depth`).
+/// The commits whose parents are not there and are not missed (git-fetch, `--depth`).
 #[derive(Debug, Clone, Default)]
 pub struct Shallow {
     roots: HashSet<ObjectId>,

@@ -4,21 +4,41 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use anyhow::{Result, bail};
 use bstr::{BString, ByteSlice};
+use jiff::tz::TimeZone;
 
 use crate::config::Config;
 
-/// The moment that reflog lines carry: `GIT_COMMITTER_DATE`, else now. In raw format, `<seconds> SP <zone>`.
+/// The moment that `GIT_COMMITTER_DATE` gives to reflog lines, in raw format (`<seconds> SP <zone>`); `None` if it is not set.
 ///
-/// Fails with `invalid date format: <x>` if the variable cannot be understood.
-pub fn committer_date() -> Result<String> {
-    let time = match std::env::var_os("GIT_COMMITTER_DATE").filter(|date| !date.is_empty()) {
-        None => gix::date::Time::now_local_or_utc(),
-        Some(date) => match date.to_str().and_then(|text| gix::date::parse(text, None).ok()) {
-            Some(time) => time,
-            None => bail!("invalid date format: {}", date.as_bytes().as_bstr()),
+/// Fails with `invalid date format: <x>` if it cannot be understood.
+pub fn configured_date() -> Result<Option<String>> {
+    let Some(date) = std::env::var_os("GIT_COMMITTER_DATE").filter(|date| !date.is_empty()) else { return Ok(None) };
+    match date.to_str().and_then(|text| gix::date::parse(text, None).ok()) {
+        Some(time) => Ok(Some(time.to_string())),
+        None => bail!("invalid date format: {}", date.as_bytes().as_bstr()),
+    }
+}
+
+/// Now, in raw format and local time.
+///
+/// The zone is read from the one file that describes it: to find its name, as libraries do, takes a walk through the whole
+/// database of zones.
+pub fn now() -> String {
+    let now = jiff::Timestamp::now();
+    let zone = match std::env::var("TZ") {
+        Err(_) => zone_file("/etc/localtime"),
+        Ok(tz) => match tz.strip_prefix(':').unwrap_or(&tz) {
+            "" => None,
+            path if path.starts_with('/') => zone_file(path),
+            name => zone_file(&format!("/usr/share/zoneinfo/{name}")).or_else(|| TimeZone::posix(name).ok()),
         },
     };
-    Ok(time.to_string())
+    let offset = zone.map_or(0, |zone| zone.to_offset(now).seconds());
+    gix::date::Time::new(now.as_second(), offset).to_string()
+}
+
+fn zone_file(path: &str) -> Option<TimeZone> {
+    TimeZone::tzif("", &std::fs::read(path).ok()?).ok()
 }
 
 /// `<name> SP < <email> >` of the committer (git-var, `GIT_COMMITTER_IDENT`; git-commit-tree, "Commit information").
@@ -30,14 +50,16 @@ pub fn committer(config: &Config) -> BString {
     let login =
         |user: Option<&nix::unistd::User>| user.map_or("unknown".into(), |user| BString::from(user.name.as_str()));
 
-    let name = env("GIT_COMMITTER_NAME").or_else(|| configured(["committer.name", "user.name"])).map(without_crud);
-    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
-        let user = user();
-        let name = user.as_ref().map(|user| full_name(user.gecos.to_bytes(), &user.name)).map(without_crud);
-        name.filter(|name| !name.is_empty()).unwrap_or_else(|| login(user.as_ref()))
+    // What is given empty is not looked for elsewhere: the login name stands in for a name, and an address stays empty.
+    let given = |key| std::env::var_os(key).map(|value| BString::from(value.as_bytes()));
+    let name = given("GIT_COMMITTER_NAME").or_else(|| configured(["committer.name", "user.name"])).or_else(|| {
+        let user = user()?;
+        Some(full_name(user.gecos.to_bytes(), &user.name))
     });
-    let email =
-        env("GIT_COMMITTER_EMAIL").or_else(|| configured(["committer.email", "user.email"])).or_else(|| env("EMAIL"));
+    let name = name.map(without_crud).filter(|name| !name.is_empty()).unwrap_or_else(|| login(user().as_ref()));
+    let email = given("GIT_COMMITTER_EMAIL")
+        .or_else(|| configured(["committer.email", "user.email"]))
+        .or_else(|| given("EMAIL").filter(|email| !email.is_empty()));
     let email = email.unwrap_or_else(|| {
         let mut email = login(user().as_ref());
         email.push(b'@');
@@ -50,10 +72,6 @@ pub fn committer(config: &Config) -> BString {
     line.extend_from_slice(&without_crud(email));
     line.push(b'>');
     line
-}
-
-fn env(key: &str) -> Option<BString> {
-    std::env::var_os(key).filter(|value| !value.is_empty()).map(|value| value.as_os_str().as_bytes().into())
 }
 
 /// The first part of the gecos field, in which `&` stands for the login name with a capital.
@@ -101,5 +119,12 @@ mod tests {
     #[test]
     fn an_ampersand_in_the_gecos_field_is_the_login_name() {
         assert_eq!(full_name(b"& Thor,Room 1", "au"), "Au Thor");
+    }
+
+    #[test]
+    fn now_is_what_the_system_says_it_is() {
+        let date = std::process::Command::new("date").arg("+%z").output().unwrap();
+        let zone = String::from_utf8(date.stdout).unwrap();
+        assert_eq!(now().split_once(' ').unwrap().1, zone.trim());
     }
 }

@@ -4,9 +4,9 @@
 //! new value where it is renamed into place, and a symbolic link that names the transaction where it is a mark alone.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, Permissions},
+    fs::{DirBuilder, File, OpenOptions},
     io::{self, ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -50,7 +50,7 @@ impl Locksmith<'_> {
     ) -> io::Result<Held> {
         let (mut file, held) = self.acquire(path, timeout, made, create_new)?;
         // A failure from here on drops `held`, and the file with it.
-        self.share(&file)?;
+        self.shared.adjust(path)?;
         file.write_all(contents)?;
         if sync {
             file.sync_all()?;
@@ -70,10 +70,16 @@ impl Locksmith<'_> {
         Ok(held)
     }
 
+    /// Take over the file at `path`, which a dead process left.
+    pub fn adopt(&self, path: &Path) -> io::Result<Held> {
+        let ((), doomed) = self.interrupts.create(path, |path| path.symlink_metadata().map(drop))?;
+        Ok(Held { path: path.to_owned(), doomed: Some(doomed) })
+    }
+
     /// Make the file `path`, which must not exist, open for writing.
     pub fn create(&self, path: &Path) -> io::Result<(File, Held)> {
         let (file, held) = self.acquire(path, Some(Duration::ZERO), &mut MadeDirectories::default(), create_new)?;
-        self.share(&file)?;
+        self.shared.adjust(path)?;
         Ok((file, held))
     }
 
@@ -109,7 +115,7 @@ impl Locksmith<'_> {
             match self.interrupts.create_directory(parent, |path| DirBuilder::new().mode(0o777).create(path)) {
                 Ok(doomed) => {
                     made.0.push((parent.to_owned(), doomed));
-                    return self.share_directory(parent);
+                    return self.shared.adjust(parent);
                 }
                 Err(err) if err.kind() == ErrorKind::AlreadyExists && parent.is_dir() => return Ok(()),
                 Err(err) if err.kind() == ErrorKind::AlreadyExists => return Err(ErrorKind::NotADirectory.into()),
@@ -119,42 +125,10 @@ impl Locksmith<'_> {
         }
         Err(ErrorKind::NotFound.into())
     }
-
-    /// Give `file` the permissions that `core.sharedRepository` asks for.
-    pub fn share(&self, file: &File) -> io::Result<()> {
-        if self.shared == SharedRepository::Umask {
-            return Ok(());
-        }
-        let mode = file.metadata()?.permissions().mode();
-        file.set_permissions(Permissions::from_mode(shared_mode(self.shared, mode, false)))
-    }
-
-    /// The same for the directory `path`.
-    pub fn share_directory(&self, path: &Path) -> io::Result<()> {
-        if self.shared == SharedRepository::Umask {
-            return Ok(());
-        }
-        let mode = std::fs::metadata(path)?.permissions().mode();
-        std::fs::set_permissions(path, Permissions::from_mode(shared_mode(self.shared, mode, true)))
-    }
 }
 
 fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o666).open(path)
-}
-
-/// The mode that a file or directory of `mode` gets (git-config, `core.sharedRepository`).
-fn shared_mode(shared: SharedRepository, mode: u32, directory: bool) -> u32 {
-    let mut bits = match shared {
-        SharedRepository::Umask => return mode,
-        SharedRepository::Add(bits) => mode & 0o7777 | bits,
-        SharedRepository::Exact(bits) => mode & 0o7000 | bits,
-    };
-    if directory {
-        // Whoever may read a directory may enter it, and what is made in it belongs to its group.
-        bits |= (bits & 0o444) >> 2 | 0o2000;
-    }
-    bits
 }
 
 impl Held {
@@ -171,8 +145,8 @@ impl Held {
         Ok(())
     }
 
-    /// It was replaced by a rename onto it: what is there now stays.
-    pub fn replaced(&mut self) {
+    /// Leave it where it is: it was replaced by a rename onto it, or somebody else is to find it.
+    pub fn leave(&mut self) {
         self.doomed = None;
     }
 }
@@ -186,10 +160,14 @@ impl Drop for Held {
 }
 
 impl MadeDirectories {
-    /// Take over the directories of `other`.
-    pub fn extend(&mut self, other: MadeDirectories) {
-        let mut other = other;
-        self.0.append(&mut other.0);
+    /// Where they are.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// Leave them where they are.
+    pub fn leave(&mut self) {
+        self.0.clear();
     }
 }
 

@@ -72,7 +72,7 @@ impl Log {
                 Err(err) if err.kind() == ErrorKind::NotFound && !self.create => return Ok(None),
                 Err(err) if err.kind() == ErrorKind::NotFound => match options.create_new(true).open(&self.path) {
                     Ok(file) => {
-                        locksmith.share(&file)?;
+                        locksmith.shared.adjust(&self.path)?;
                         return Ok(Some(file));
                     }
                     Err(err) if err.kind() == ErrorKind::AlreadyExists => {}
@@ -82,7 +82,7 @@ impl Log {
                         locksmith.make_parents(&self.path, &mut made)?;
                         match options.open(&self.path) {
                             Ok(file) => {
-                                locksmith.share(&file)?;
+                                locksmith.shared.adjust(&self.path)?;
                                 return Ok(Some(file));
                             }
                             Err(_) => continue,
@@ -95,6 +95,21 @@ impl Log {
             }
         }
         Err(ErrorKind::NotFound.into())
+    }
+
+    /// The log of ref `name` as a journal has it, to be made if `make`.
+    pub fn at(name: &BStr, paths: Paths<'_>, make: bool) -> Log {
+        Log { path: paths.log(name), create: make }
+    }
+
+    /// True if the file is made where it is not there.
+    pub fn is_made(&self) -> bool {
+        self.create
+    }
+
+    /// True if the log ends in this very line.
+    pub fn ends_in(&self, line: &[u8]) -> bool {
+        std::fs::read(&self.path).is_ok_and(|text| text.ends_with(line))
     }
 
     /// The path of the file.

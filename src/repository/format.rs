@@ -77,7 +77,7 @@ fn settings(file: &Path) -> Result<impl Iterator<Item = Result<Setting>>> {
 
 #[derive(Default)]
 struct Reading {
-    /// `None`, or negative, in a repository that is older than the versions, or has no configuration.
+    /// `None`, or -1, in a repository that is older than the versions, or has no configuration.
     version: Option<i32>,
     hash: Option<Kind>,
     ref_format: Option<RefFormat>,
@@ -146,19 +146,19 @@ impl Reading {
             Some(0) if !self.newer.is_empty() => {
                 bail!("repo version is 0, but v1-only {} found:{}", plural("extension", &self.newer), list(&self.newer))
             }
-            Some(0..) => Ok(Format {
+            Some(version) if version != -1 => Ok(Format {
                 hash: self.hash.unwrap_or(Kind::Sha1),
                 ref_format: self.ref_format.unwrap_or(RefFormat::Files),
                 is_bare: self.is_bare,
                 work_tree: self.work_tree,
                 has_worktree_config: self.has_worktree_config,
             }),
-            // git does not listen to the rest of it either.
+            // git does not listen to extensions there.
             _ => Ok(Format {
                 hash: Kind::Sha1,
                 ref_format: RefFormat::Files,
-                is_bare: None,
-                work_tree: None,
+                is_bare: self.is_bare,
+                work_tree: self.work_tree,
                 has_worktree_config: false,
             }),
         }

@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     refs::{alternates, snapshot::Snapshot, visibility::HiddenRefs},
     repository::Repository,
+    trace,
 };
 
 /// How many bytes are gathered before they are written.
@@ -26,7 +27,9 @@ pub fn advertise(
     out: &mut impl Write,
 ) -> Result<()> {
     let mut lines = Lines { out, buffer: Vec::with_capacity(CHUNK + 70_000), capabilities: None };
-    if wants_version_1(env::var_os("GIT_PROTOCOL").unwrap_or_default().as_bytes().as_bstr()) {
+    let is_version_1 = wants_version_1(env::var_os("GIT_PROTOCOL").unwrap_or_default().as_bytes().as_bstr());
+    trace::transfer("negotiated-version", if is_version_1 { "1" } else { "0" });
+    if is_version_1 {
         lines.push(&[b"version 1"])?;
     }
     lines.capabilities = Some(capabilities(repository, config, session_id));
@@ -87,16 +90,19 @@ impl<W: Write> Lines<'_, W> {
         // git's own limit. A name this long comes from packed-refs alone; no file system takes it.
         anyhow::ensure!(length <= 65520, "protocol error: impossibly long line");
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let start = self.buffer.len();
         self.buffer.extend([12, 8, 4, 0].map(|shift| DIGITS[(length >> shift) & 15]));
         for part in parts {
             self.buffer.extend_from_slice(part);
         }
         self.buffer.push(b'\n');
+        trace::sent(&self.buffer[start..]);
         if self.buffer.len() >= CHUNK { self.write() } else { Ok(()) }
     }
 
     fn finish(mut self) -> Result<()> {
         self.buffer.push_str("0000");
+        trace::sent(b"0000");
         self.write()?;
         self.out.flush().context("cannot write the advertisement")
     }

@@ -5,5 +5,4 @@ pub mod packet;
 pub mod push_cert;
 pub mod report;
 pub mod request;
-pub mod session;
 pub mod sideband;

@@ -6,6 +6,8 @@ use std::io::{ErrorKind, Read};
 use anyhow::{Context, Result, bail};
 use bstr::ByteSlice;
 
+use crate::trace::{self, Direction};
+
 /// The largest payload, in bytes, that git's reader takes; its writers stop at 65516.
 const MAX_PAYLOAD: usize = 65519;
 
@@ -51,7 +53,10 @@ impl<'a, R: Read> PacketReader<'a, R> {
         let length = digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)? as usize));
         let payload = match length {
             None => bail!("protocol error: bad line length character: {}", digits.as_bstr()),
-            Some(0) => return Ok(Packet::Flush),
+            Some(0) => {
+                trace::packet(Direction::Received, &digits);
+                return Ok(Packet::Flush);
+            }
             Some(1 | 2) => return Ok(Packet::Other),
             Some(3) => bail!("protocol error: bad line length 3"),
             Some(length) => length - 4,
@@ -61,6 +66,7 @@ impl<'a, R: Read> PacketReader<'a, R> {
         }
         self.buffer.resize(payload, 0);
         fill(self.input, &mut self.buffer)?;
+        trace::packet(Direction::Received, &self.buffer);
         if let Some(error) = self.buffer.strip_prefix(b"ERR ") {
             bail!("remote error: {}", error.strip_suffix(b"\n").unwrap_or(error).as_bstr());
         }

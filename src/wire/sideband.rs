@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::trace;
+
 /// The largest payload of one side-band packet: 65520 less four bytes of length and one of channel.
 const MAX_PAYLOAD: usize = 65515;
 
@@ -82,6 +84,7 @@ impl Sideband {
 
     /// Send the report's bytes: on channel 1 if multiplexed, else bare.
     pub fn report(&self, bytes: &[u8]) -> io::Result<()> {
+        trace::sent(bytes);
         if self.multiplexed {
             return self.packets(1, bytes);
         }
@@ -96,6 +99,7 @@ impl Sideband {
         line.is_over = true;
         self.shared.ended.notify_all();
         if self.multiplexed {
+            trace::sent(b"0000");
             line.out.write_all(b"0000")?;
         }
         line.out.flush()

@@ -1,5 +1,6 @@
 //! What a push must bring: everything that its new values reach and the repository's refs do not.
 
+mod ancestry;
 mod random;
 #[path = "../support/mod.rs"]
 pub mod support;
@@ -122,6 +123,24 @@ fn a_commit_that_a_ref_reaches_further_back_is_taken_for_whole() {
     let new = world.commit(tree, &[middle], 1_700_000_100);
     assert!(verdict(&world, new, &[new, tree, text]).is_clean());
     assert!(verdict(&world, middle, &[]).is_clean());
+}
+
+#[test]
+fn what_a_parent_has_anywhere_is_not_missed_though_it_has_a_hole() {
+    let Base { mut world, main, lib, blob, .. } = base();
+    let server = world.server();
+    world.lose(&server, blob);
+    let moved = world.tree(&[("40000", "moved", lib)]);
+    let new = world.commit(moved, &[main], 1_700_000_001);
+    assert!(verdict(&world, new, &[new, moved]).is_clean());
+    // Further back is too far, to git as well.
+    let other = world.blob("other");
+    let without = world.tree(&[("100644", "other", other)]);
+    let next = world.commit(without, &[main], 1_700_000_001);
+    world.store(&server, [other, without, next]);
+    world.set_ref(&server, "refs/heads/main", next);
+    let back = world.commit(moved, &[next], 1_700_000_002);
+    assert_eq!(verdict(&world, back, &[back, moved]).refusals, [MISSING]);
 }
 
 #[test]
@@ -308,6 +327,22 @@ fn a_ref_that_needs_a_root_of_a_shallow_client_is_refused() {
     // One that the repository has, history and all, is no root that it needs.
     world.client_shallow = vec![main];
     assert!(verdict(&world, other, &[other]).is_clean());
+}
+
+#[test]
+fn what_a_promisor_owes_is_not_missed() {
+    let mut world = World::new();
+    let (owed, absent) = (world.blob("owed"), world.blob("absent"));
+    let root = world.tree(&[("100644", "owed", owed)]);
+    let main = world.commit(root, &[], 1_700_000_000);
+    world.promise(&[main, root]);
+    world.set_ref(&world.server(), "refs/heads/main", main);
+    let tree = world.tree(&[("100644", "moved", owed)]);
+    let new = world.commit(tree, &[main], 1_700_000_001);
+    assert!(verdict(&world, new, &[new, tree]).is_clean());
+    let tree = world.tree(&[("100644", "moved", owed), ("100644", "z", absent)]);
+    let new = world.commit(tree, &[main], 1_700_000_001);
+    assert_eq!(verdict(&world, new, &[new, tree]).refusals, [MISSING]);
 }
 
 #[test]

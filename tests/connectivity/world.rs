@@ -11,7 +11,7 @@ use std::{
 
 use balanced_receive_pack::{
     command::Command,
-    config::{Config, Settings},
+    config::{Config, Settings, sources::Place},
     objects::{
         connectivity::{self, Grounds, Tips},
         database::Database,
@@ -35,6 +35,9 @@ use crate::support::{
 
 const SHA1: gix::hash::Kind = gix::hash::Kind::Sha1;
 
+/// Keeps git from whatever is configured on this machine.
+const ALONE: [(&str, &str); 3] = [("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("LC_ALL", "C")];
+
 /// Objects that somebody made, and a repository that has some of them.
 pub struct World {
     dir: tempfile::TempDir,
@@ -43,6 +46,8 @@ pub struct World {
     pub hidden: Vec<String>,
     /// The `shallow` lines of the client.
     pub client_shallow: Vec<ObjectId>,
+    /// The repository is a partial clone.
+    is_partial: bool,
 }
 
 /// What became of a push.
@@ -69,6 +74,7 @@ impl World {
             objects: BTreeMap::new(),
             hidden: Vec::new(),
             client_shallow: Vec::new(),
+            is_partial: false,
         };
         make_repository(&world.server());
         world
@@ -185,7 +191,31 @@ impl World {
         seen.into_iter().collect()
     }
 
-    fn repository(&self) -> Repository {
+    /// Make the repository a partial clone whose promisor delivered `ids`, and nothing else.
+    pub fn promise(&mut self, ids: &[ObjectId]) {
+        let server = self.server();
+        self.store(&server, ids.iter().copied());
+        let list: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        let script = "git pack-objects -q objects/pack/pack && for pack in objects/pack/*.pack; do \
+                      : >\"${pack%.pack}.promisor\"; done && git prune-packed -q";
+        let mut shell = Process::new("sh")
+            .args(["-ec", script])
+            .current_dir(&server)
+            .env("GIT_DIR", ".")
+            .envs(ALONE)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("sh");
+        shell.stdin.take().expect("piped").write_all(list.as_bytes()).expect("it reads");
+        assert!(shell.wait().expect("it ends").success());
+        let mut config = fs::OpenOptions::new().append(true).open(server.join("config")).expect("it is there");
+        config.write_all(b"[remote \"origin\"]\n\tpromisor = true\n").expect("writable");
+        self.is_partial = true;
+    }
+
+    /// The repository, as a push finds it.
+    pub fn repository(&self) -> Repository {
         let git_dir = self.server().canonicalize().expect("it is there");
         Repository {
             objects_dir: git_dir.join("objects"),
@@ -206,7 +236,10 @@ impl World {
     /// looked at for it.
     pub fn ours(&self, commands: &[(String, ObjectId, ObjectId)], objects: &[ObjectId]) -> (Verdict, u64) {
         let repository = self.repository();
-        let mut config = Config::new(Settings::default(), true).expect("the defaults are right");
+        let place = Place { git_dir: &repository.git_dir, files: &[repository.git_dir.join("config")] };
+        let settings =
+            if self.is_partial { Settings::read(Some(place)).expect("readable") } else { Settings::default() };
+        let mut config = Config::new(settings, true).expect("the settings are right");
         config.hide_refs = self.hidden.iter().map(|name| name.as_str().into()).collect();
         let quarantine = tempfile::tempdir_in(repository.objects_dir.as_path()).expect("writable");
         let store = loose::Store::at(quarantine.path(), SHA1);
@@ -271,7 +304,7 @@ impl World {
         request.extend(pack.finish());
         let mut git = Process::new(gits());
         git.args(["--stateless-rpc", "server.git"]).current_dir(self.dir.path());
-        git.env("HOME", self.dir.path()).env("GIT_CONFIG_NOSYSTEM", "1").env("LC_ALL", "C");
+        git.envs(ALONE);
         git.env("GIT_CONFIG_COUNT", (self.hidden.len() + 1).to_string());
         git.env("GIT_CONFIG_KEY_0", "gc.auto").env("GIT_CONFIG_VALUE_0", "0");
         for (number, name) in self.hidden.iter().enumerate() {
@@ -318,7 +351,7 @@ fn make_repository(dir: &Path) {
 
 /// Run a program that must succeed.
 pub fn run(process: &mut Process) {
-    let output = process.output().expect("it starts");
+    let output = process.envs(ALONE).output().expect("it starts");
     assert!(output.status.success(), "{process:?}: {output:?}");
 }
 

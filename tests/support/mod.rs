@@ -5,6 +5,7 @@
 
 pub mod alike;
 pub mod in_process;
+pub mod intake;
 pub mod observe;
 pub mod packs;
 pub mod push;

@@ -38,15 +38,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Look at what the program said, and at the server's repository.
-    pub fn of(push: &Push, output: &Output) -> Outcome {
+    /// Look at what the program said to a request, and at the server's repository.
+    pub fn of(push: &Push, request: &[u8], output: &Output) -> Outcome {
         let mut outcome = Outcome::found_in(&push.scene);
         outcome.end = match (output.status.code(), output.status.signal()) {
             (Some(code), _) => format!("exit {code}"),
             (None, signal) => format!("signal {}", signal.unwrap_or_default()),
         };
         outcome.stderr = normalised(&String::from_utf8_lossy(&output.stderr));
-        let request = push.bytes();
         let multiplexed = request.windows(13).any(|window| window == b"side-band-64k");
         outcome.listen(
             &output.stdout,

@@ -17,28 +17,29 @@ pub fn start(program: &Path, push: &Push) -> Child {
 }
 
 /// The whole request at once, then the end of input.
-pub fn run(program: &Path, push: &Push) -> Output {
-    let request = push.bytes();
+pub fn run(program: &Path, push: &Push, request: &[u8]) -> Output {
     let mut child = start(program, push);
     let mut stdin = child.stdin.take().expect("piped");
     std::thread::scope(|scope| {
         // One that stops reading early is fine.
-        scope.spawn(move || stdin.write_all(&request).ok());
+        scope.spawn(move || stdin.write_all(request).ok());
         child.wait_with_output().expect("the program ends")
     })
 }
 
 /// Our program's answer.
 pub fn pushed(push: &Push) -> Outcome {
-    Outcome::of(push, &run(ours(), push))
+    let request = push.bytes();
+    Outcome::of(push, &request, &run(ours(), push, &request))
 }
 
 /// Both programs' answers, git's first, to the same bytes on copies of the same repositories at the same path.
 pub fn pushed_to_both(push: &Push) -> (Outcome, Outcome) {
+    let request = push.bytes();
     push.scene.save();
-    let theirs = Outcome::of(push, &run(&gits(), push));
+    let theirs = Outcome::of(push, &request, &run(&gits(), push, &request));
     push.scene.restore();
-    let mine = Outcome::of(push, &run(ours(), push));
+    let mine = Outcome::of(push, &request, &run(ours(), push, &request));
     (theirs, mine)
 }
 

@@ -4,13 +4,6 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{optional_program, ours, scene::Scene};
 
-/// A program that was started, and by whom.
-struct Started {
-    process: u32,
-    parent: u32,
-    command: String,
-}
-
 /// Our program under strace.
 pub struct Watched {
     log: PathBuf,
@@ -40,43 +33,55 @@ impl Watched {
     pub fn started(&self) -> Vec<String> {
         let log = std::fs::read_to_string(&self.log).expect("a log");
         std::fs::remove_file(&self.log).expect("removed");
-        own(&started(&log))
+        own(&log)
     }
 }
 
-/// Read a log of strace: `<pid> execve("<program>", ["<argument>", …], …) = 0` and `<pid> clone(…) = <child>`.
-fn started(log: &str) -> Vec<Started> {
+/// The commands that the first process of a log itself started, each once, in order.
+fn own(log: &str) -> Vec<String> {
     let mut parents = BTreeMap::new();
-    let mut started = Vec::new();
-    let first = log.split(' ').next().and_then(|process| process.parse().ok()).expect("a process id");
-    for line in log.lines() {
-        let (process, call) = line.split_once(' ').expect("a process id");
-        let (process, call): (u32, &str) = (process.parse().expect("a process id"), call.trim_start());
-        let result = call.rsplit(" = ").next().unwrap_or_default();
-        if !call.starts_with("execve") && !call.contains("execve resumed") {
-            if let Ok(child @ 1..) = result.parse::<u32>() {
-                // A thread that starts a program does so for its process.
-                let thread = call.contains("CLONE_THREAD");
-                parents.insert(child, if thread { parents.get(&process).copied().unwrap_or(first) } else { process });
+    let mut started: Vec<(u32, String)> = Vec::new();
+    for (process, call) in calls(log) {
+        if call.starts_with("execve(") {
+            // Its own arguments are the first list: `execve("<file>", ["<argument>", …], …) = 0`.
+            let command = call.split('[').nth(1).and_then(|rest| rest.split(']').next()).unwrap_or(&call);
+            let known = started.iter().any(|(known, _)| *known == process);
+            if call.ends_with(" = 0") && !known {
+                started.push((process, command.replace("\", \"", " ").trim_matches('"').to_owned()));
             }
-        } else if result == "0" && call.starts_with("execve(") {
-            let command = call.split('[').nth(1).and_then(|rest| rest.split(']').next()).unwrap_or(call);
-            let command = command.replace("\", \"", " ").trim_matches('"').to_owned();
-            started.push(Started { process, parent: parents.get(&process).copied().unwrap_or(0), command });
+        } else if let Some(Ok(child)) = call.rsplit(" = ").next().map(str::parse::<u32>) {
+            parents.insert(child, process);
         }
     }
-    started
-}
-
-fn own(started: &[Started]) -> Vec<String> {
-    let root = started.first().expect("ours").process;
-    // Whatever a hook or maintenance starts hangs on a process that has run another program than ours.
-    let others: Vec<u32> = started.iter().skip(1).map(|other| other.process).collect();
-    let own = started.iter().skip(1).filter(|it| it.process != root && !others.contains(&it.parent));
+    // What a hook or maintenance starts has an ancestor that is another program than ours.
+    let others: Vec<u32> = started.iter().skip(1).map(|(process, _)| *process).collect();
+    let ours = |process: &u32| {
+        let mut ancestors = std::iter::successors(parents.get(process), |ancestor| parents.get(ancestor));
+        !ancestors.any(|ancestor| others.contains(ancestor))
+    };
     // Where git is found is free.
     let name = |command: &str| match command.split_once("/git ") {
         Some((_, arguments)) => format!("git {arguments}"),
         None => command.to_owned(),
     };
-    own.map(|it| name(&it.command)).collect()
+    let own = started.iter().skip(1).filter(|(process, _)| ours(process));
+    own.map(|(_, command)| name(command)).collect()
+}
+
+/// The lines `<pid> <call>(…) = <result>` of a log, those that strace had to break put together again.
+fn calls(log: &str) -> Vec<(u32, String)> {
+    let mut calls = Vec::new();
+    let mut unfinished = BTreeMap::new();
+    for line in log.lines() {
+        let (process, call) = line.split_once(' ').expect("a process id");
+        let (process, call): (u32, &str) = (process.parse().expect("a process id"), call.trim());
+        if let Some(start) = call.strip_suffix(" <unfinished ...>") {
+            unfinished.insert(process, start);
+        } else if let Some((_, rest)) = call.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>")) {
+            calls.push((process, unfinished.remove(&process).unwrap_or_default().to_owned() + rest));
+        } else {
+            calls.push((process, call.to_owned()));
+        }
+    }
+    calls
 }

@@ -6,6 +6,7 @@
 
 mod commits;
 mod hole;
+mod order;
 mod progress;
 mod promised;
 mod tips;

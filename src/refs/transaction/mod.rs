@@ -3,9 +3,15 @@
 //! A `Prepared` has every ref locked, its old value verified under the lock, and all that could refuse it checked; dropping
 //! it undoes whatever it did. What is made on disk and in which order, and why that is safe beside git, is in `commit`.
 
+mod adopt;
+mod check;
 mod commit;
 mod conflicts;
 mod prepare;
+mod stage;
+mod vote;
+
+pub use vote::{Decided, Settled, Unfinished, Voting};
 
 use anyhow::Result;
 use bstr::{BStr, BString, ByteVec};
@@ -135,7 +141,8 @@ impl Aborted {
 pub struct Queued<'a> {
     site: Site<'a>,
     edits: Vec<Edit>,
-    date: String,
+    /// What the environment gives for one.
+    date: Option<String>,
 }
 
 /// A transaction whose locks are held and that nothing speaks against. Dropping it undoes it.
@@ -152,7 +159,11 @@ pub struct Prepared<'a> {
     edits: Vec<Edit>,
     /// In the order of the edits.
     failures: Vec<Option<Failure>>,
-    /// The names and the date of the reflog's lines.
+    lines: Vec<LogLine>,
+    /// Some of the lines may be in their logs already.
+    again: bool,
+    date: Option<String>,
+    /// The names and the date of the reflog's lines; empty where no ref has a log.
     identity: BString,
 }
 
@@ -196,8 +207,17 @@ struct Slot {
     packed: bool,
     /// The value before.
     old: Option<ObjectId>,
-    logs: Vec<Log>,
-    head_log: Option<Log>,
+}
+
+/// A line that a reflog gets.
+struct LogLine {
+    edit: usize,
+    /// The ref whose log it is.
+    name: BString,
+    log: Log,
+    /// Null for none, both.
+    old: ObjectId,
+    new: ObjectId,
 }
 
 /// How a ref comes to its new value.
@@ -205,6 +225,8 @@ struct Slot {
 enum How {
     /// By the rename of its lock file.
     Alone,
+    /// By the rename of its staged file: it is the only one of its transaction that changes.
+    Staged,
     /// By the one rename of packed-refs.
     Together {
         /// It then stays without a loose file.
@@ -242,7 +264,7 @@ impl<'a> Queued<'a> {
     ) -> Result<Self> {
         let locksmith = Locksmith { interrupts, shared: config.shared_repository };
         let site = Site { repository, config, paths: repository.into(), locksmith };
-        Ok(Queued { site, edits, date: identity::committer_date()? })
+        Ok(Queued { site, edits, date: identity::configured_date()? })
     }
 }
 
@@ -297,8 +319,7 @@ impl Prepared<'_> {
         let null = self.site.repository.hash.null();
         let new = |slot: &Slot| match slot.change {
             Change::Nothing => slot.old.unwrap_or(null),
-            Change::Write(value) => value.id,
-            Change::Delete => null,
+            change => change.value(null),
         };
         let mut updates: Vec<_> =
             self.slots.iter().map(|slot| (slot.old.unwrap_or(null), new(slot), slot.name())).collect();
@@ -313,10 +334,16 @@ impl Prepared<'_> {
 
     /// Leave out edit `index` for a reason that lies outside of refs, and that was told.
     pub fn withdraw(&mut self, index: usize, refusal: Refusal) {
-        self.slots.retain(|slot| slot.edit != index);
+        self.drop_edit(index);
         if let Some(failure) = self.failures.get_mut(index) {
             failure.get_or_insert(Failure { refusal, message: BString::default() });
         }
+    }
+
+    /// Let go of everything that is held for edit `index`.
+    fn drop_edit(&mut self, index: usize) {
+        self.slots.retain(|slot| slot.edit != index);
+        self.lines.retain(|line| line.edit != index);
     }
 
     /// What the hook is told from `prepared` on: the refs that change, those behind symrefs last; old values as asked for.

@@ -1,18 +1,18 @@
 //! The name of this process in logs of both ends (gitprotocol-capabilities, "session-id"; api-trace2, "sid").
 
-use std::{env, time::SystemTime};
+use std::{env, sync::OnceLock};
 
-use gix::date::{Time, time::CustomFormat};
+use super::clock;
 
 /// `<UTC time>-H<hash of the host's name>-P<process id in hex>`, behind that of the process that started this one and a
-/// slash where `GIT_TRACE2_PARENT_SID` tells it.
-///
-/// One process has one, so call it once.
-pub fn id() -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let seconds = Time::new(now.as_secs() as i64, 0);
-    let time = seconds.format_or_unix(CustomFormat::new("%Y%m%dT%H%M%S"));
-    let own = format!("{time}.{:06}Z-{}-P{:08x}", now.subsec_micros(), host(), std::process::id());
+/// slash where `GIT_TRACE2_PARENT_SID` tells it. One process has one.
+pub fn id() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(make)
+}
+
+fn make() -> String {
+    let own = format!("{}Z-{}-P{:08x}", clock::utc("%Y%m%dT%H%M%S"), host(), std::process::id());
     match env::var("GIT_TRACE2_PARENT_SID") {
         // It goes out in the list of capabilities, of which it must stay one word.
         Ok(parent) if !parent.is_empty() && parent.bytes().all(|byte| byte.is_ascii_graphic()) => {
