@@ -22,10 +22,11 @@ macro_rules! cases {
         #[test]
         fn $name() {
             let push: Push = $push.shell(SHOW_WORK_TREES);
+            let request = push.bytes();
             push.scene.save();
             let answers = [support::gits(), support::ours().to_owned()].map(|program| {
                 push.scene.restore();
-                let outcome = Outcome::of(&push, &server::run(&program, &push));
+                let outcome = Outcome::of(&push, &request, &server::run(&program, &push, &request));
                 // Dates are not part of it, and the index holds little else.
                 let files = push.scene.command(".", "sh").arg("show").output().expect("sh runs");
                 let outcome = Outcome { files: Vec::new(), stderr: String::new(), ..outcome };
