@@ -27,6 +27,7 @@ use crate::{
         checkout::WorkTreeUpdate,
         policy::Policy,
         snapshot::Snapshot,
+        store,
         transaction::{Edit, Failure, Hook, Mode, Queued},
         visibility::HiddenRefs,
     },
@@ -277,7 +278,7 @@ impl Push<'_> {
         };
         let hook = self.hooks.exists(reference_transaction::EVENT).then_some(&mut hook as Hook<'_>);
         let queued = Queued::new(self.repository, self.config, &self.interrupts, edits)?;
-        let committed = match queued.prepare(&self.database, mode, hook) {
+        let committed = match store::prepare(queued, (self.repository, self.config), &self.database, mode, hook) {
             Err(aborted) => Err(aborted),
             Ok(mut prepared) => {
                 for (index, work_tree) in work_trees.into_iter().enumerate() {

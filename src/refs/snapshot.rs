@@ -1,6 +1,9 @@
 //! All refs of a repository as one reading finds them: packed-refs and loose refs merged, symbolic refs resolved.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, bail};
 use bstr::{BStr, BString, ByteSlice};
@@ -124,11 +127,12 @@ impl Snapshot {
             .args(["for-each-ref", "--format=%(objectname) %(refname)"])
             .current_dir(&repository.git_dir)
             .env("GIT_DIR", &repository.git_dir)
-            .stderr(std::process::Stdio::inherit())
+            .stdin(Stdio::null())
             .output()
             .context("cannot run 'git for-each-ref'")?;
+        // It warns of symbolic refs that lead nowhere, which are nobody's concern here.
         if !output.status.success() {
-            bail!("'git for-each-ref' failed: {}", output.status);
+            bail!("'git for-each-ref' failed: {}", output.stderr.trim_end().as_bstr());
         }
         let packed =
             Packed::from_content(output.stdout, PathBuf::from("the output of 'git for-each-ref'"), repository.hash)?;
