@@ -60,7 +60,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
     }
     if !cli.stateless_rpc {
         // The client may have taken its time.
-        snapshot = Snapshot::read(&repository)?;
+        snapshot = snapshot.refresh(&repository)?;
     }
     let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
     let options = request.push_options.as_deref().unwrap_or_default();
