@@ -335,6 +335,24 @@ fn a_reader_of_loose_refs_has_time_to_reach_packed_refs_before_it_changes() {
 }
 
 #[test]
+fn where_links_or_locks_do_not_work_an_ordinary_push_is_made_as_git_does() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    for injection in ["inject=symlink:error=EPERM", "inject=flock:error=EOPNOTSUPP"] {
+        let server = with_five_refs();
+        let edits = five_edits(&server);
+        assert!(push_under_strace(&strace, injection, &server, &edits, false).success());
+        let expected = [("deep/in/here", 5), ("loose", 5), ("new", 5), ("packed", 5)];
+        assert_eq!(server.refs(), expected.map(|(name, commit)| server.line(&format!("refs/heads/{name}"), commit)));
+        server.check_clean();
+        // What cannot be promised is refused before anything happens.
+        let before = server.listing();
+        let next = [server.edit("refs/heads/new", Some(5), Some(0))];
+        assert!(!push_under_strace(&strace, injection, &server, &next, true).success());
+        assert_eq!(server.listing(), before);
+    }
+}
+
+#[test]
 fn what_a_living_push_holds_stays() {
     let server = with_five_refs();
     let database = Database::open(&server.repository).unwrap();

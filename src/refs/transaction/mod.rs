@@ -380,6 +380,11 @@ impl Prepared<'_> {
         lines
     }
 
+    /// True if a ref goes that packed-refs has.
+    fn unpacks(&self) -> bool {
+        self.slots.iter().any(|slot| slot.packed && slot.change == Change::Delete)
+    }
+
     /// What git tells the hook about packed-refs, which is a transaction inside the other for it: the refs that go.
     fn inner_lines(&self) -> BString {
         let mut lines = BString::default();

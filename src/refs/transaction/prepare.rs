@@ -283,7 +283,7 @@ impl Prepared<'_> {
     /// Tell the hook that everything is prepared.
     fn announce(&mut self) -> Result<(), Aborted> {
         let inner = self.inner_lines();
-        if self.slots.iter().any(|slot| slot.packed && slot.change == Change::Delete) {
+        if self.unpacks() {
             self.announced.ask(self.mode, Phase::Preparing, inner.as_ref())?;
             self.announced.ask(self.mode, Phase::Prepared, inner.as_ref())?;
             self.announced.aborted.push(inner);
