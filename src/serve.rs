@@ -2,9 +2,13 @@
 //!
 //! Each step is done elsewhere; here is their order, and what a refusal at one of them means for the others.
 
-use std::io::{self, BufReader, Read, Write};
+use std::{
+    fs::File,
+    io::{self, BufReader, Write},
+    os::fd::AsFd,
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
@@ -52,7 +56,10 @@ pub fn serve(cli: &Cli) -> Result<()> {
     if cli.http_backend_info_refs {
         return Ok(());
     }
-    let mut input = BufReader::with_capacity(READ_AHEAD, io::stdin().lock());
+    // Where git is to read the pack, nothing of it may be read ahead.
+    let read_ahead = if config.fsck.is_some() { 0 } else { READ_AHEAD };
+    let stdin = io::stdin().as_fd().try_clone_to_owned().context("cannot read from stdin")?;
+    let mut input = BufReader::with_capacity(read_ahead, File::from(stdin));
     let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
         return Ok(());
     };
@@ -78,7 +85,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
         hooks: &hooks,
         request: &request,
     };
-    push.carry_through(&mut input)
+    push.carry_through(input)
 }
 
 /// Settle what transactions of dead processes left.
@@ -109,7 +116,7 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    fn carry_through(&self, input: &mut dyn Read) -> Result<()> {
+    fn carry_through(&self, input: BufReader<File>) -> Result<()> {
         let mut commands = self.request.commands.clone();
         if let Some(interval) = self.config.keep_alive {
             self.sideband.keep_alive(interval)?;
@@ -134,7 +141,7 @@ impl Push<'_> {
     }
 
     /// Read the pack into a quarantine, or say why it cannot be taken.
-    fn take_in(&self, input: &mut dyn Read) -> Result<Result<Quarantine, UnpackError>> {
+    fn take_in(&self, mut input: BufReader<File>) -> Result<Result<Quarantine, UnpackError>> {
         let quarantine = Quarantine::create(self.repository, self.config, &self.interrupts)?;
         let intake = Intake {
             repository: self.repository,
@@ -145,7 +152,14 @@ impl Push<'_> {
             progress: self.has_progress(),
             reject_thin: self.cli.reject_thin_pack_for_testing,
         };
-        let received = intake.receive(input);
+        let received = match &self.config.fsck {
+            None => intake.receive(&mut input),
+            Some(rules) if self.request.shallow.is_empty() => intake.receive_strictly(rules, &[], input.into_inner()),
+            Some(rules) => {
+                let roots = [self.shallow.roots(), &self.request.shallow].concat();
+                intake.receive_strictly(rules, &roots, input.into_inner())
+            }
+        };
         Ok(received.map(|()| quarantine))
     }
 
