@@ -2,9 +2,13 @@
 //!
 //! Each step is done elsewhere; here is their order, and what a refusal at one of them means for the others.
 
-use std::io::{self, BufReader, Read, Write};
+use std::{
+    fs::File,
+    io::{self, BufReader, Write},
+    os::fd::AsFd,
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
@@ -32,6 +36,7 @@ use crate::{
         checkout::WorkTreeUpdate,
         policy::Policy,
         snapshot::Snapshot,
+        store,
         transaction::{Aborted, Committed, Edit, Failure, Mode, Phase, Queued},
         visibility::HiddenRefs,
     },
@@ -71,7 +76,10 @@ pub fn serve(cli: &Cli) -> Result<()> {
     if cli.http_backend_info_refs {
         return Ok(());
     }
-    let mut input = BufReader::with_capacity(READ_AHEAD, io::stdin().lock());
+    // Where git is to read the pack, nothing of it may be read ahead.
+    let read_ahead = if config.fsck.is_some() { 0 } else { READ_AHEAD };
+    let stdin = io::stdin().as_fd().try_clone_to_owned().context("cannot read from stdin")?;
+    let mut input = BufReader::with_capacity(read_ahead, File::from(stdin));
     let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
         return Ok(());
     };
@@ -80,7 +88,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
     }
     if !cli.stateless_rpc {
         // The client may have taken its time.
-        snapshot = Snapshot::read(&repository)?;
+        snapshot = snapshot.refresh(&repository)?;
     }
     let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
     let options = request.push_options.as_deref().unwrap_or_default();
@@ -98,7 +106,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
         hooks: &hooks,
         request: &request,
     };
-    push.carry_through(&mut input)
+    push.carry_through(input)
 }
 
 /// A push, and all that its steps need to know.
@@ -120,7 +128,7 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    fn carry_through(&self, input: &mut dyn Read) -> Result<()> {
+    fn carry_through(&self, input: BufReader<File>) -> Result<()> {
         let mut commands = self.request.commands.clone();
         if let Some(interval) = self.config.keep_alive {
             self.sideband.keep_alive(interval)?;
@@ -145,7 +153,7 @@ impl Push<'_> {
     }
 
     /// Read the pack into a quarantine, or say why it cannot be taken.
-    fn take_in(&self, input: &mut dyn Read) -> Result<Result<Quarantine, UnpackError>> {
+    fn take_in(&self, mut input: BufReader<File>) -> Result<Result<Quarantine, UnpackError>> {
         let (repository, config, interrupts) = (self.repository, self.config, &self.interrupts);
         let quarantine = match config.balanced_atomic {
             true => Quarantine::create_for(&self.transaction, repository, config, interrupts)?,
@@ -160,7 +168,14 @@ impl Push<'_> {
             progress: self.has_progress(),
             reject_thin: self.cli.reject_thin_pack_for_testing,
         };
-        let received = intake.receive(input);
+        let received = match &self.config.fsck {
+            None => intake.receive(&mut input),
+            Some(rules) if self.request.shallow.is_empty() => intake.receive_strictly(rules, &[], input.into_inner()),
+            Some(rules) => {
+                let roots = [self.shallow.roots(), &self.request.shallow].concat();
+                intake.receive_strictly(rules, &roots, input.into_inner())
+            }
+        };
         Ok(received.map(|()| quarantine))
     }
 
@@ -181,6 +196,7 @@ impl Push<'_> {
 
         if self.config.balanced_atomic {
             // Nobody is asked about what cannot be.
+            self.refuse_unbalanced(commands);
             self.refuse_rest_if_atomic(commands);
             if commands.iter().all(Command::is_refused) {
                 return Ok(());
@@ -243,6 +259,16 @@ impl Push<'_> {
                 let deletes = command.is_deletion();
                 command.refuse(if deletes { Refusal::HiddenDeletion } else { Refusal::HiddenUpdate });
             }
+        }
+    }
+
+    /// What balanced mode cannot promise to undo, it does not begin.
+    fn refuse_unbalanced(&self, commands: &mut [Command]) {
+        if self.repository.ref_format != RefFormat::Files || self.config.ignore_case {
+            refuse_all(commands, &Refusal::other("balanced-atomic mode needs refs in files whose names' case counts"));
+        }
+        for command in commands.iter_mut().filter(|command| command.writer == Writer::ProcReceive) {
+            command.refuse(Refusal::other("proc-receive is not possible in balanced-atomic mode"));
         }
     }
 
@@ -311,7 +337,7 @@ impl Push<'_> {
         let mut hook = |phase, lines: &BStr| self.ask_about_transaction(self.hooks, phase, lines);
         let hook = self.hooks.exists(reference_transaction::EVENT).then_some(&mut hook as _);
         let queued = Queued::new(self.repository, self.config, &self.interrupts, approved.edits)?;
-        let mut prepared = match queued.prepare(&self.database, mode, hook) {
+        let mut prepared = match store::prepare(queued, (self.repository, self.config), &self.database, mode, hook) {
             Ok(prepared) => prepared,
             Err(aborted) => return Ok(self.tell_aborted(aborted, count)),
         };
@@ -334,14 +360,6 @@ impl Push<'_> {
     /// Balanced mode: write all refs or none, when everything is prepared and the balanced_update hook says yes. The objects
     /// stay in quarantine until then, and every hook that is asked gets its variables, as `inside` has them.
     fn put_to_vote(&self, quarantine: Option<Quarantine>, inside: &Hooks<'_>, commands: &mut [Command]) -> Result<()> {
-        if self.repository.ref_format != RefFormat::Files {
-            refuse_all(commands, &Refusal::other("balanced-atomic mode needs refs that are kept as files"));
-            return Ok(());
-        }
-        for command in commands.iter_mut().filter(|command| command.writer == Writer::ProcReceive) {
-            // What that hook does cannot be undone.
-            command.refuse(Refusal::other("proc-receive is not possible in balanced-atomic mode"));
-        }
         aliases::check(self.repository, self.sideband, commands)?;
         self.refuse_rest_if_atomic(commands);
         let database = match &quarantine {

@@ -31,6 +31,8 @@ const REPOSITORY: &str = "KILLED_PUSH_REPOSITORY";
 const EDITS: &str = "KILLED_PUSH_EDITS";
 /// Set if it is to settle what others left, rather than push.
 const RECOVER: &str = "KILLED_PUSH_RECOVERS";
+/// Set if nothing is to be synced.
+const UNSYNCED: &str = "KILLED_PUSH_DOES_NOT_SYNC";
 /// Set if they are to be voted upon, with a yes.
 const VOTE: &str = "KILLED_PUSH_VOTE";
 
@@ -48,6 +50,10 @@ fn the_push_that_others_kill() {
     let edits = edits.map(|line| Edit { name: line[0].into(), old: Some(id(line[1])), new: id(line[2]) }).collect();
     let repository = repository(Path::new(&path));
     let mut config = Config::new(Settings::default(), true).unwrap();
+    if std::env::var_os(UNSYNCED).is_some() {
+        config.fsync.packs = false;
+        config.fsync.pack_metadata = false;
+    }
     let interrupts = Interrupts::default();
     let database = Database::open(&repository).unwrap();
     if std::env::var_os(VOTE).is_some() {
@@ -304,6 +310,47 @@ fn a_decision_that_is_dropped_is_left_for_recovery() {
     assert_eq!(told, [true]);
     assert!(server.refs().contains(&server.line("refs/heads/new", 5)));
     server.check_clean();
+}
+
+#[test]
+fn a_reader_of_loose_refs_has_time_to_reach_packed_refs_before_it_changes() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    let server = with_five_refs();
+    let trace = server.scene.path("trace");
+    let mut command = Command::new(strace);
+    command.args(["-f", "-ttt", "-e", "trace=unlink,rename", "-o"]).arg(&trace);
+    command.arg(std::env::current_exe().unwrap()).args(["--exact", "the_push_that_others_kill"]);
+    let lines = five_edits(&server).into_iter();
+    let lines = lines.map(|edit| format!("{} {} {}\n", edit.name, edit.old.unwrap(), edit.new));
+    command.env(REPOSITORY, &server.repository.git_dir).env(EDITS, lines.collect::<String>()).env(UNSYNCED, "1");
+    assert!(command.output().unwrap().status.success());
+    let trace = fs::read_to_string(trace).unwrap();
+    let time_of_last = |what: &[&str]| {
+        let line = trace.lines().rfind(|line| what.iter().all(|part| line.contains(part))).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()
+    };
+    // Of the refs that had a loose file: guards and locks go later.
+    let gone = time_of_last(&["unlink(", "refs/heads/loose\""]);
+    let changed = time_of_last(&["rename(", "/packed-refs\")"]);
+    assert!(changed - gone >= 0.003, "{trace}");
+}
+
+#[test]
+fn where_links_or_locks_do_not_work_an_ordinary_push_is_made_as_git_does() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    for injection in ["inject=symlink:error=EPERM", "inject=flock:error=EOPNOTSUPP"] {
+        let server = with_five_refs();
+        let edits = five_edits(&server);
+        assert!(push_under_strace(&strace, injection, &server, &edits, false).success());
+        let expected = [("deep/in/here", 5), ("loose", 5), ("new", 5), ("packed", 5)];
+        assert_eq!(server.refs(), expected.map(|(name, commit)| server.line(&format!("refs/heads/{name}"), commit)));
+        server.check_clean();
+        // What cannot be promised is refused before anything happens.
+        let before = server.listing();
+        let next = [server.edit("refs/heads/new", Some(5), Some(0))];
+        assert!(!push_under_strace(&strace, injection, &server, &next, true).success());
+        assert_eq!(server.listing(), before);
+    }
 }
 
 #[test]

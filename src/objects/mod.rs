@@ -23,5 +23,6 @@ pub mod quarantine;
 pub mod resolve;
 pub mod rows;
 pub mod shallow;
+mod strict;
 pub mod unpack;
 pub mod visit;

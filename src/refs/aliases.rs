@@ -7,7 +7,7 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::{
     name,
-    symbolic::{self, Symbolic},
+    symbolic::{Symbolic, SymbolicRefs},
 };
 use crate::{
     command::{Command, Refusal, Writer},
@@ -25,13 +25,15 @@ pub fn check(repository: &Repository, sideband: &Sideband, commands: &mut [Comma
     for (index, command) in commands.iter().enumerate() {
         by_name.entry(command.name.clone()).or_insert(index);
     }
-    for index in 0..commands.len() {
+    let full_names: Vec<BString> =
+        commands.iter().map(|command| [repository.namespace.as_slice(), &command.name].concat().into()).collect();
+    let symbolic = SymbolicRefs::of(repository, &full_names.iter().map(|name| name.as_bstr()).collect::<Vec<_>>())?;
+    for (index, full) in full_names.iter().enumerate() {
         let command = &commands[index];
         if command.is_refused() || !name::is_well_formed_one_level(command.name()) {
             continue;
         }
-        let full = [repository.namespace.as_slice(), &command.name].concat();
-        match symbolic::follow(repository, full.as_bstr())? {
+        match symbolic.follow(full.as_bstr())? {
             Symbolic::No => {}
             Symbolic::Broken => {
                 sideband.error(format_args!("refusing update to broken symref '{}'", command.name));

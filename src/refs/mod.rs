@@ -14,6 +14,7 @@ pub mod paths;
 pub mod policy;
 pub mod reflog;
 pub mod snapshot;
+pub mod store;
 pub mod symbolic;
 pub mod transaction;
 pub mod visibility;

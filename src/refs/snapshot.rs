@@ -1,6 +1,9 @@
 //! All refs of a repository as one reading finds them: packed-refs and loose refs merged, symbolic refs resolved.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, bail};
 use bstr::{BStr, BString, ByteSlice};
@@ -48,13 +51,25 @@ impl Snapshot {
     /// Loose refs come first and packed-refs is opened after them, so that a ref which `git pack-refs` moves meanwhile is
     /// met in at least one place: it is in the new packed-refs before its loose file goes.
     pub fn read(repository: &Repository) -> Result<Self> {
+        Self::read_after(repository, None)
+    }
+
+    /// The refs as they are now. packed-refs is not looked at again if it is still the same file.
+    pub fn refresh(self, repository: &Repository) -> Result<Self> {
+        Self::read_after(repository, self.packed)
+    }
+
+    fn read_after(repository: &Repository, known: Option<Packed>) -> Result<Self> {
         let hash = repository.hash;
         if let RefFormat::Other(format) = &repository.ref_format {
             return Self::read_with_git(repository)
                 .with_context(|| format!("cannot read the refs, which are stored as {format}"));
         }
         let found = loose::scan(repository)?;
-        let packed = open_packed(repository)?;
+        let packed = match known.filter(Packed::is_current) {
+            Some(same) => Some(same),
+            None => open_packed(repository)?,
+        };
         let mut loose = Vec::with_capacity(found.len());
         for (name, value) in found {
             let hex = match value {
@@ -112,11 +127,12 @@ impl Snapshot {
             .args(["for-each-ref", "--format=%(objectname) %(refname)"])
             .current_dir(&repository.git_dir)
             .env("GIT_DIR", &repository.git_dir)
-            .stderr(std::process::Stdio::inherit())
+            .stdin(Stdio::null())
             .output()
             .context("cannot run 'git for-each-ref'")?;
+        // It warns of symbolic refs that lead nowhere, which are nobody's concern here.
         if !output.status.success() {
-            bail!("'git for-each-ref' failed: {}", output.status);
+            bail!("'git for-each-ref' failed: {}", output.stderr.trim_end().as_bstr());
         }
         let packed =
             Packed::from_content(output.stdout, PathBuf::from("the output of 'git for-each-ref'"), repository.hash)?;

@@ -1,6 +1,9 @@
 //! What symbolic refs lead to, by name. Whether there is a ref at the end is not asked.
 
-use std::process::{Command, Stdio};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, bail};
 use bstr::{BStr, BString, ByteSlice};
@@ -13,6 +16,9 @@ use crate::repository::{RefFormat, Repository};
 
 /// How many refs git reads on the way to the end; what needs more leads nowhere.
 const MAX_READS: usize = 5;
+
+/// So many names are given to git to look at; more of them, and it looks at all refs.
+const FEW: usize = 50;
 
 /// What a ref is, as a symbolic one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +55,9 @@ pub fn follow(repository: &Repository, name: &BStr) -> Result<Symbolic> {
 
 /// The same for ref formats that only git can read.
 fn ask_git(repository: &Repository, name: &BStr) -> Result<Symbolic> {
-    let output = Command::new("git")
+    let output = git(repository)
         .args(["symbolic-ref", "-q"])
         .arg(name.to_os_str_lossy())
-        .current_dir(&repository.git_dir)
-        .env("GIT_DIR", &repository.git_dir)
-        .stdin(Stdio::null())
         .output()
         .context("cannot run 'git symbolic-ref'")?;
     match output.status.code() {
@@ -62,5 +65,69 @@ fn ask_git(repository: &Repository, name: &BStr) -> Result<Symbolic> {
         Some(1) => Ok(Symbolic::No),
         Some(128) => Ok(Symbolic::Broken),
         _ => bail!("'git symbolic-ref {name}' failed: {}", output.status),
+    }
+}
+
+/// Git, to be asked about the refs of `repository`.
+fn git(repository: &Repository) -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(&repository.git_dir).env("GIT_DIR", &repository.git_dir).env("LC_ALL", "C").stdin(Stdio::null());
+    git
+}
+
+/// Many refs as symbolic ones. Where git has to be asked, that is done once.
+pub struct SymbolicRefs<'a> {
+    repository: &'a Repository,
+    /// What git found; `None` where it was not asked.
+    found: Option<Found>,
+}
+
+struct Found {
+    /// By name, what they lead to.
+    leading: BTreeMap<BString, BString>,
+    /// The names of those that lead to no value.
+    dangling: BTreeSet<BString>,
+}
+
+impl<'a> SymbolicRefs<'a> {
+    /// Those among the refs of these full `names`.
+    pub fn of(repository: &'a Repository, names: &[&BStr]) -> Result<Self> {
+        let found = match repository.ref_format {
+            RefFormat::Files => None,
+            RefFormat::Other(_) => Some(Found::among(repository, names)?),
+        };
+        Ok(SymbolicRefs { repository, found })
+    }
+
+    /// Follow the ref of the full `name`, one of those asked for, which must be well formed.
+    pub fn follow(&self, name: &BStr) -> Result<Symbolic> {
+        let Some(found) = &self.found else { return follow(self.repository, name) };
+        match found.leading.get(name.as_bytes().as_bstr()) {
+            Some(target) => Ok(Symbolic::LeadsTo(target.clone())),
+            None if found.dangling.contains(name.as_bytes().as_bstr()) => ask_git(self.repository, name),
+            None => Ok(Symbolic::No),
+        }
+    }
+}
+
+impl Found {
+    fn among(repository: &Repository, names: &[&BStr]) -> Result<Self> {
+        let mut git = git(repository);
+        git.args(["for-each-ref", "--format=%(refname) %(symref)"]);
+        if names.len() <= FEW {
+            git.arg("--").args(names.iter().map(|name| name.to_os_str_lossy()));
+        }
+        let output = git.output().context("cannot run 'git for-each-ref'")?;
+        if !output.status.success() {
+            bail!("'git for-each-ref' failed: {}", output.stderr.trim_end().as_bstr());
+        }
+        let leading = output.stdout.lines().filter_map(|line| line.split_once_str(" "));
+        let leading = leading.filter(|(_, target)| !target.is_empty());
+        // It has no other way to show these.
+        let dangling = output.stderr.lines().filter_map(|line| line.strip_prefix(b"warning: ignoring broken ref "));
+        Ok(Found {
+            leading: leading.map(|(name, target)| (name.into(), target.into())).collect(),
+            dangling: dangling.map(BString::from).collect(),
+        })
     }
 }

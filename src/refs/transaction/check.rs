@@ -1,7 +1,7 @@
 //! With every ref locked: is it as it was asked to be, and may it become what was asked for?
 
 use bstr::{BStr, ByteSlice};
-use gix::objs::Kind;
+use gix::{ObjectId, objs::Kind};
 
 use super::{
     Aborted, Change, Edit, Failure, How, Prepared, Site, Slot,
@@ -78,20 +78,7 @@ fn check_slot(
             format!("unable to resolve reference '{name}': reference broken"),
         )));
     }
-    match (edit.old, slot.old) {
-        (Some(expected), None) if !expected.is_null() => {
-            let message = format!("unable to resolve reference '{name}'");
-            return Err(Failure::new("reference does not exist", cannot_lock(edit, message)));
-        }
-        (Some(expected), Some(_)) if expected.is_null() => {
-            return Err(Failure::new("reference already exists", cannot_lock(edit, "reference already exists".into())));
-        }
-        (Some(expected), Some(actual)) if expected != actual => {
-            let message = format!("is at {actual} but expected {expected}");
-            return Err(Failure::new("incorrect old value provided", cannot_lock(edit, message)));
-        }
-        _ => {}
-    }
+    check_old_value(name, edit, slot.old)?;
     if slot.old.is_none() && !edit.is_deletion() {
         conflicts::check(name, edit, packed, taken, site)?;
     } else if slot.loose.is_none() && !slot.broken {
@@ -114,8 +101,26 @@ fn check_slot(
     Ok(())
 }
 
+/// Whether the ref `name` has the value that the edit asks for.
+pub(super) fn check_old_value(name: &BStr, edit: &Edit, actual: Option<ObjectId>) -> Result<(), Failure> {
+    match (edit.old, actual) {
+        (Some(expected), None) if !expected.is_null() => {
+            let message = format!("unable to resolve reference '{name}'");
+            Err(Failure::new("reference does not exist", cannot_lock(edit, message)))
+        }
+        (Some(expected), Some(_)) if expected.is_null() => {
+            Err(Failure::new("reference already exists", cannot_lock(edit, "reference already exists".into())))
+        }
+        (Some(expected), Some(actual)) if expected != actual => {
+            let message = format!("is at {actual} but expected {expected}");
+            Err(Failure::new("incorrect old value provided", cannot_lock(edit, message)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The new value, which must be there, and a commit if the ref is a branch.
-fn new_value(name: &BStr, edit: &Edit, together: bool, database: &Database) -> Result<Value, Failure> {
+pub(super) fn new_value(name: &BStr, edit: &Edit, together: bool, database: &Database) -> Result<Value, Failure> {
     let invalid = |message: String| Failure::new("invalid new value provided", message);
     let id = edit.new;
     match database.header(&id) {

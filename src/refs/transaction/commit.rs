@@ -19,6 +19,7 @@ use std::{
 };
 
 use anyhow::Result;
+use bstr::BString;
 
 use super::{
     Aborted, Change, Committed, Failure, How, LogLine, Phase, Prepared, Site, Slot, prepare::unable_to_create,
@@ -62,7 +63,8 @@ impl<'a> Prepared<'a> {
     /// With the refs in place: logs, and freedom for everybody. What is left is the journal.
     pub(super) fn finish(self, mut complaints: Vec<String>, held_off: HeldOff) -> (Committed, Option<Journal>) {
         self.write_logs(&mut complaints);
-        let (inner, lines) = (self.inner_lines(), self.hook_lines());
+        let inner = if self.unpacks() { self.inner_lines() } else { BString::default() };
+        let lines = self.hook_lines();
         let Prepared { mut slots, journal, made, mut announced, site, failures, .. } = self;
         for slot in &mut slots {
             slot.free(site);

@@ -25,6 +25,14 @@ impl Taken {
         self.0.remove(name.as_bytes().as_bstr());
     }
 
+    /// Whether the ref `name` may be created beside the others.
+    pub(super) fn check(&self, name: &BStr) -> Result<(), Failure> {
+        if let Some(prefix) = self.prefix_of(name) {
+            return Err(at_the_same_time(prefix, name));
+        }
+        self.below(name).map_or(Ok(()), |below| Err(at_the_same_time(name, below)))
+    }
+
     fn prefix_of<'n>(&self, name: &'n BStr) -> Option<&'n BStr> {
         name::prefixes(name).find(|prefix| self.0.contains(prefix.as_bytes().as_bstr()))
     }
@@ -64,12 +72,7 @@ pub(super) fn check(
             return Err(Failure::conflict(exists(line.name, name)));
         }
     }
-    if let Some(prefix) = taken.prefix_of(name) {
-        return Err(at_the_same_time(prefix, name));
-    }
-    if let Some(below) = taken.below(name) {
-        return Err(at_the_same_time(name, below));
-    }
+    taken.check(name)?;
     if blocked { Err(blocking(name, edit, site)) } else { Ok(()) }
 }
 
@@ -130,12 +133,12 @@ fn at_the_same_time(a: &BStr, b: &BStr) -> Failure {
     Failure::conflict(format!("cannot process '{a}' and '{b}' at the same time"))
 }
 
-fn exists(existing: &BStr, name: &BStr) -> String {
+pub(super) fn exists(existing: &BStr, name: &BStr) -> String {
     format!("'{existing}' exists; cannot create '{name}'")
 }
 
 /// What names below `name` start with.
-fn directory(name: &BStr) -> BString {
+pub(super) fn directory(name: &BStr) -> BString {
     let mut directory = name.to_owned();
     directory.push(b'/');
     directory

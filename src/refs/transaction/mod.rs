@@ -2,6 +2,7 @@
 //!
 //! A `Prepared` has every ref locked, its old value verified under the lock, and all that could refuse it checked; dropping
 //! it undoes whatever it did. What is made on disk and in which order, and why that is safe beside git, is in `commit`.
+//! All this is about loose files and packed-refs; refs that are stored in other ways git changes for us (`update_ref`).
 
 mod adopt;
 mod check;
@@ -9,6 +10,7 @@ mod commit;
 mod conflicts;
 mod prepare;
 mod stage;
+pub mod update_ref;
 mod vote;
 
 pub use vote::{Decided, Settled, Undone, Unfinished, Voting};
@@ -50,11 +52,19 @@ impl Edit {
         self.old.is_some_and(|old| old.is_null()) && !self.is_deletion()
     }
 
+    /// The old value as the hook is told it: as asked for, null where any will do.
+    fn expected(&self) -> ObjectId {
+        self.old.unwrap_or(self.new.kind().null())
+    }
+
     /// True if the ref must exist.
     fn must_exist(&self) -> bool {
         self.old.is_some_and(|old| !old.is_null())
     }
 }
+
+/// Why a push from within a hook's quarantine changes no ref.
+const INSIDE_QUARANTINE: &str = "ref updates forbidden inside quarantine environment";
 
 /// What a bad edit means for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,6 +301,16 @@ impl Announced<'_> {
         Err(Aborted::new(mode, format!("in '{phase}' phase, update aborted by the reference-transaction hook")))
     }
 
+    /// Tell the hook of the edits that did not fail already.
+    fn ask_first(&mut self, mode: Mode, edits: &[Edit], failures: &[Option<Failure>]) -> Result<(), Aborted> {
+        let mut lines = BString::default();
+        if self.hook.is_some() {
+            let good = edits.iter().zip(failures).filter(|(_, failure)| failure.is_none());
+            good.for_each(|(edit, _)| push_line(&mut lines, edit.expected(), edit.new, edit.name.as_ref()));
+        }
+        self.ask(mode, Phase::Preparing, lines.as_ref())
+    }
+
     /// Tell the hook what it cannot change.
     fn tell(&mut self, phase: Phase, lines: &BStr) {
         if let Some(hook) = self.hook.as_mut().filter(|_| !lines.is_empty()) {
@@ -356,10 +376,15 @@ impl Prepared<'_> {
             slots.sort_unstable_by_key(|slot| (slot.names.len() > 1, slot.edit));
             for slot in slots {
                 let edit = &self.edits[slot.edit];
-                push_line(&mut lines, edit.old.unwrap_or(self.site.repository.hash.null()), edit.new, slot.name());
+                push_line(&mut lines, edit.expected(), edit.new, slot.name());
             }
         }
         lines
+    }
+
+    /// True if a ref goes that packed-refs has.
+    fn unpacks(&self) -> bool {
+        self.slots.iter().any(|slot| slot.packed && slot.change == Change::Delete)
     }
 
     /// What git tells the hook about packed-refs, which is a transaction inside the other for it: the refs that go.

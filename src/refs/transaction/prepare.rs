@@ -9,8 +9,8 @@ use std::{
 use bstr::{BStr, BString, ByteSlice};
 
 use super::{
-    Aborted, Announced, Change, Edit, Failure, Hook, How, Mode, Phase, Prepared, Queued, Site, Slot, conflicts,
-    push_line,
+    Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Phase, Prepared, Queued, Site, Slot,
+    conflicts,
 };
 use crate::{
     balanced::journal::{Journal, TransactionId},
@@ -57,9 +57,8 @@ impl<'a> Queued<'a> {
     ) -> Result<Prepared<'a>, Aborted> {
         let Queued { site, edits, date } = self;
         if site.repository.inside_quarantine {
-            return Err(Aborted::new(mode, "ref updates forbidden inside quarantine environment"));
+            return Err(Aborted::new(mode, INSIDE_QUARANTINE));
         }
-        let null = site.repository.hash.null();
         let mut prepared = Prepared {
             slots: Vec::with_capacity(edits.len()),
             room: None,
@@ -76,13 +75,10 @@ impl<'a> Queued<'a> {
             date,
             identity: BString::default(),
         };
-        prepared.check_names(&edits)?;
-        let mut lines = BString::default();
-        if prepared.announced.hook.is_some() {
-            let good = edits.iter().zip(&prepared.failures).filter(|(_, failure)| failure.is_none());
-            good.for_each(|(edit, _)| push_line(&mut lines, edit.old.unwrap_or(null), edit.new, edit.name.as_ref()));
+        for (index, failure) in bad_names(&edits) {
+            prepared.fail(index, failure)?;
         }
-        prepared.announced.ask(mode, Phase::Preparing, lines.as_ref())?;
+        prepared.announced.ask_first(mode, &edits, &prepared.failures)?;
         prepared.lock_all(&edits, vote)?;
         prepared.check_all(&edits)?;
         prepared.stage_all(&edits)?;
@@ -90,6 +86,25 @@ impl<'a> Queued<'a> {
         prepared.announce()?;
         Ok(prepared)
     }
+}
+
+/// The edits that cannot be carried out whatever refs there are.
+pub(super) fn bad_names(edits: &[Edit]) -> Vec<(usize, Failure)> {
+    let mut count = BTreeMap::new();
+    for edit in edits {
+        *count.entry(&edit.name).or_insert(0) += 1;
+    }
+    let bad = edits.iter().enumerate().filter_map(|(index, edit)| {
+        let message = if !is_well_formed(edit.name.as_ref()) || !edit.name.starts_with(b"refs/") {
+            format!("refusing to update ref with bad name '{}'", edit.name)
+        } else if count[&edit.name] > 1 {
+            format!("multiple updates for ref '{}' not allowed", edit.name)
+        } else {
+            return None;
+        };
+        Some((index, Failure::general(message)))
+    });
+    bad.collect()
 }
 
 impl Prepared<'_> {
@@ -100,21 +115,6 @@ impl Prepared<'_> {
         }
         self.drop_edit(index);
         self.failures[index].get_or_insert(failure);
-        Ok(())
-    }
-
-    fn check_names(&mut self, edits: &[Edit]) -> Result<(), Aborted> {
-        let mut count = BTreeMap::new();
-        for edit in edits {
-            *count.entry(&edit.name).or_insert(0) += 1;
-        }
-        for (index, edit) in edits.iter().enumerate() {
-            if !is_well_formed(edit.name.as_ref()) || !edit.name.starts_with(b"refs/") {
-                self.fail(index, Failure::general(format!("refusing to update ref with bad name '{}'", edit.name)))?;
-            } else if count[&edit.name] > 1 {
-                self.fail(index, Failure::general(format!("multiple updates for ref '{}' not allowed", edit.name)))?;
-            }
-        }
         Ok(())
     }
 
@@ -284,7 +284,7 @@ impl Prepared<'_> {
     /// Tell the hook that everything is prepared.
     fn announce(&mut self) -> Result<(), Aborted> {
         let inner = self.inner_lines();
-        if self.slots.iter().any(|slot| slot.packed && slot.change == Change::Delete) {
+        if self.unpacks() {
             self.announced.ask(self.mode, Phase::Preparing, inner.as_ref())?;
             self.announced.ask(self.mode, Phase::Prepared, inner.as_ref())?;
             self.announced.aborted.push(inner);

@@ -1,0 +1,68 @@
+//! Which edits of a batch are bad, as far as a reading of the refs shows it.
+//!
+//! Nothing is locked here: what is found bad is refused, and whether the rest is good git says under its locks.
+
+use anyhow::Result;
+use bstr::{BStr, ByteSlice};
+
+use super::super::{
+    Edit, Failure, Site,
+    check::{check_old_value, new_value},
+    conflicts::{self, Taken},
+};
+use crate::{
+    objects::database::Database,
+    refs::{name, snapshot::Snapshot},
+};
+
+/// The bad ones of `edits` and why; `database` has the new objects.
+pub(super) fn bad_edits<'e>(
+    edits: impl Iterator<Item = (usize, &'e Edit)>,
+    site: Site<'_>,
+    database: &Database,
+) -> Result<Vec<(usize, Failure)>> {
+    let snapshot = Snapshot::read(site.repository)?;
+    let existing: Vec<&BStr> = snapshot.entries().map(|entry| entry.name).collect();
+    let mut edits: Vec<_> = edits.collect();
+    // As they would be locked: of two that exclude each other the later stays.
+    edits.sort_unstable_by_key(|(_, edit)| &edit.name);
+    let mut taken = Taken::new(edits.iter().map(|(_, edit)| edit.name.as_ref()));
+    let mut bad = Vec::new();
+    for (index, edit) in edits {
+        let name = edit.name.as_bstr();
+        let actual = snapshot.find(name);
+        if actual.is_some_and(|id| id.is_null()) {
+            // Nobody can read it; what to say of it, git knows.
+            continue;
+        }
+        let checked = check_old_value(name, edit, actual).and_then(|()| {
+            if edit.is_deletion() {
+                return Ok(());
+            }
+            if actual.is_none() {
+                check_name(name, &existing)?;
+                taken.check(name)?;
+            }
+            new_value(name, edit, false, database).map(drop)
+        });
+        if let Err(failure) = checked {
+            taken.remove(name);
+            bad.push((index, failure));
+        }
+    }
+    Ok(bad)
+}
+
+/// Whether the ref `name` may be created beside the `existing` ones, which are in byte order.
+fn check_name(name: &BStr, existing: &[&BStr]) -> Result<(), Failure> {
+    let at = |wanted: &BStr| existing.partition_point(|other| *other < wanted);
+    let mut prefixes = name::prefixes(name).filter(|prefix| existing.binary_search(prefix).is_ok());
+    if let Some(prefix) = prefixes.next() {
+        return Err(Failure::conflict(conflicts::exists(prefix, name)));
+    }
+    let directory = conflicts::directory(name);
+    match existing.get(at(directory.as_ref())) {
+        Some(below) if below.starts_with(&directory) => Err(Failure::conflict(conflicts::exists(below, name))),
+        _ => Ok(()),
+    }
+}

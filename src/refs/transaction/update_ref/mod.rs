@@ -1,0 +1,245 @@
+//! Refs that only git can change: a transaction over one `git update-ref --stdin` session.
+//!
+//! That git locks, checks and writes, reflogs included. What it does not do, since the git installed here may be older than
+//! the behaviour asked for: it refuses all edits for the first bad one, so where each is to be refused alone the bad ones
+//! are found out and left out; and reference-transaction hooks are run by this program, in either way of changing refs
+//! the same ones, at the same moments.
+//!
+//! The usual push costs one process. Only when git refuses are the refs read and every edit judged by them; then the rest
+//! is tried again. What git refuses for a reason that reading does not show is the edit that git's message names.
+
+mod judge;
+mod process;
+
+use bstr::{BStr, BString, ByteSlice};
+use gix::ObjectId;
+
+use self::process::UpdateRef;
+use super::{
+    Aborted, Announced, Committed, Edit, Failure, Hook, INSIDE_QUARANTINE, Mode, Phase, Queued, Site,
+    prepare::bad_names, push_line,
+};
+use crate::{
+    command::Refusal,
+    objects::database::Database,
+    refs::{
+        lock::Waiting,
+        snapshot::Snapshot,
+        symbolic::{Symbolic, SymbolicRefs},
+    },
+};
+
+/// A prepared transaction whose locks a `git update-ref` process holds, for no longer than this process lives. Dropping it
+/// undoes it.
+pub struct Session<'a> {
+    // Dropped first: the hook is told `aborted` when the locks are free.
+    /// `None` if no edit is left.
+    git: Option<UpdateRef>,
+    announced: Announced<'a>,
+    site: Site<'a>,
+    database: &'a Database,
+    mode: Mode,
+    edits: Vec<Edit>,
+    /// In the order of the edits.
+    failures: Vec<Option<Failure>>,
+    /// What the edits are about, as read under the locks; in their order.
+    found: Vec<Found>,
+    /// An edit was left out since git checked them.
+    withdrawn: bool,
+}
+
+/// The ref that an edit changes in the end.
+#[derive(Debug, Clone)]
+struct Found {
+    name: BString,
+    old: Option<ObjectId>,
+}
+
+impl<'a> Session<'a> {
+    /// The same as [`Queued::prepare`].
+    pub fn new(
+        queued: Queued<'a>,
+        database: &'a Database,
+        mode: Mode,
+        hook: Option<Hook<'a>>,
+    ) -> Result<Self, Aborted> {
+        let Queued { site, edits, .. } = queued;
+        if site.repository.inside_quarantine {
+            return Err(Aborted::new(mode, INSIDE_QUARANTINE));
+        }
+        let mut session = Session {
+            git: None,
+            announced: Announced { hook, aborted: Vec::new() },
+            site,
+            database,
+            mode,
+            failures: edits.iter().map(|_| None).collect(),
+            found: Vec::new(),
+            withdrawn: false,
+            edits,
+        };
+        for (index, failure) in bad_names(&session.edits) {
+            session.fail(index, failure)?;
+        }
+        session.announced.ask_first(mode, &session.edits, &session.failures)?;
+        session.open()?;
+        session.look()?;
+        let lines = session.hook_lines();
+        session.announced.ask(mode, Phase::Prepared, lines.as_ref())?;
+        session.announced.aborted.push(lines);
+        Ok(session)
+    }
+
+    /// Have git lock and check the edits that stand.
+    fn open(&mut self) -> Result<(), Aborted> {
+        let mut waiting = Waiting::new(self.site.config.ref_lock_timeout);
+        loop {
+            let standing: Vec<&Edit> = self.standing().map(|(_, edit)| edit).collect();
+            if standing.is_empty() {
+                return Ok(());
+            }
+            let refusal = match UpdateRef::prepare(self.site, &standing) {
+                Ok(git) => {
+                    self.git = Some(git);
+                    return Ok(());
+                }
+                Err(refusal) => refusal,
+            };
+            if refusal.is_for_want_of_lock() && waiting.again() {
+                continue;
+            }
+            if self.mode == Mode::AllOrNone || !self.leave_out(refusal.message.as_ref())? {
+                return Err(Aborted::new(self.mode, refusal.message));
+            }
+        }
+    }
+
+    /// Find the edits that git refused with `message`; false if there is none to be found.
+    fn leave_out(&mut self, message: &BStr) -> Result<bool, Aborted> {
+        let judged = judge::bad_edits(self.standing(), self.site, self.database);
+        let mut bad = judged.map_err(|err| Aborted::new(self.mode, format!("{err:#}")))?;
+        if bad.is_empty() {
+            let named = self.standing().filter_map(|(index, edit)| {
+                // The last name is that of the edit; before it may come what it clashes with.
+                message.rfind(format!("'{}'", edit.name)).map(|at| (at, index))
+            });
+            bad.extend(named.max().map(|(_, index)| (index, Failure::general(message))));
+        }
+        let found = !bad.is_empty();
+        for (index, failure) in bad {
+            self.fail(index, failure)?;
+        }
+        Ok(found)
+    }
+
+    fn fail(&mut self, index: usize, failure: Failure) -> Result<(), Aborted> {
+        if self.mode == Mode::AllOrNone {
+            return Err(Aborted::new(self.mode, failure.message));
+        }
+        self.failures[index].get_or_insert(failure);
+        Ok(())
+    }
+
+    fn standing(&self) -> impl Iterator<Item = (usize, &Edit)> + Clone {
+        self.edits.iter().enumerate().filter(|(index, _)| self.failures[*index].is_none())
+    }
+
+    /// Read, under git's locks, what somebody will want to know: the hook, or who votes.
+    fn look(&mut self) -> Result<(), Aborted> {
+        self.found = self.edits.iter().map(|edit| Found { name: edit.name.clone(), old: edit.old }).collect();
+        if self.announced.hook.is_none() && !self.site.config.balanced_atomic {
+            return Ok(());
+        }
+        let repository = self.site.repository;
+        let mut read = || {
+            let names: Vec<&BStr> = self.edits.iter().map(|edit| edit.name.as_ref()).collect();
+            let symbolic = SymbolicRefs::of(repository, &names)?;
+            let snapshot = Snapshot::read(repository)?;
+            for found in &mut self.found {
+                if let Symbolic::LeadsTo(target) = symbolic.follow(found.name.as_ref())? {
+                    found.name = target;
+                }
+                found.old = snapshot.find(found.name.as_ref());
+            }
+            anyhow::Ok(())
+        };
+        read().map_err(|err| Aborted::new(self.mode, format!("{err:#}")))
+    }
+
+    /// What the hook is told from `prepared` on: the refs that change, those behind symrefs last; old values as asked for.
+    fn hook_lines(&self) -> BString {
+        let mut lines = BString::default();
+        if self.announced.hook.is_some() {
+            let mut standing: Vec<_> = self.standing().map(|(index, edit)| (&self.found[index].name, edit)).collect();
+            standing.sort_by_key(|(name, edit)| **name != edit.name);
+            standing
+                .into_iter()
+                .for_each(|(name, edit)| push_line(&mut lines, edit.expected(), edit.new, name.as_ref()));
+        }
+        lines
+    }
+
+    /// See [`Prepared::updates`](super::Prepared::updates).
+    pub fn updates(&self) -> Vec<(ObjectId, ObjectId, &BStr)> {
+        let null = self.site.repository.hash.null();
+        let update = |(index, edit): (usize, &Edit)| {
+            let found = &self.found[index];
+            (found.old.unwrap_or(null), edit.new, found.name.as_bstr())
+        };
+        let mut updates: Vec<_> = self.standing().map(update).collect();
+        updates.sort_unstable_by_key(|(_, _, name)| *name);
+        updates
+    }
+
+    /// See [`Prepared::stands`](super::Prepared::stands).
+    pub fn stands(&self, index: usize) -> bool {
+        self.failures.get(index).is_some_and(Option::is_none)
+    }
+
+    /// See [`Prepared::withdraw`](super::Prepared::withdraw). Those that are left are locked and checked anew.
+    pub fn withdraw(&mut self, index: usize, refusal: Refusal) {
+        if let Some(failure) = self.failures.get_mut(index) {
+            failure.get_or_insert(Failure { refusal, message: BString::default() });
+            self.withdrawn = true;
+        }
+    }
+
+    /// See [`Prepared::commit`](super::Prepared::commit).
+    pub fn commit(mut self) -> Result<Committed, Aborted> {
+        if self.withdrawn {
+            // What git has prepared it can only carry out as a whole.
+            self.git = None;
+            self.open()?;
+        }
+        let held_off = self.site.locksmith.interrupts.hold_off();
+        if let Some(git) = self.git.take()
+            && let Err(refusal) = git.commit()
+        {
+            self.find_out(refusal.message)?;
+        }
+        let lines = self.hook_lines();
+        self.announced.aborted.clear();
+        drop(held_off);
+        self.announced.tell(Phase::Committed, lines.as_ref());
+        let outcomes = self.failures.into_iter().map(|failure| failure.map_or(Ok(()), Err)).collect();
+        Ok(Committed { outcomes, complaints: Vec::new() })
+    }
+
+    /// git ended in the middle of the commit: which refs have their new values?
+    fn find_out(&mut self, message: BString) -> Result<(), Aborted> {
+        let snapshot = Snapshot::read(self.site.repository);
+        let snapshot = snapshot.map_err(|err| Aborted::new(self.mode, format!("{message}; {err:#}")))?;
+        let value = |id: ObjectId| Some(id).filter(|id| !id.is_null());
+        let (done, not): (Vec<_>, Vec<_>) = self
+            .standing()
+            .map(|(index, edit)| (index, snapshot.find(edit.name.as_ref()) == value(edit.new)))
+            .partition(|(_, done)| *done);
+        if done.is_empty() {
+            return Err(Aborted::new(self.mode, message));
+        }
+        for (index, _) in not {
+            self.failures[index] = Some(Failure::general(message.as_bstr()));
+        }
+        Ok(())
+    }
+}
