@@ -12,6 +12,7 @@ pub mod history;
 pub mod index;
 pub mod intake;
 pub mod lane;
+pub mod link;
 pub mod migrate;
 pub mod pack_index;
 pub mod pack_stream;
