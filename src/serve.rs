@@ -2,7 +2,7 @@
 //!
 //! Each step is done elsewhere; here is their order, and what a refusal at one of them means for the others.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read};
 
 use anyhow::{Result, ensure};
 use bstr::{BStr, BString, ByteSlice};
@@ -47,7 +47,6 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
         advertise(&repository, &config, &snapshot, shallow.roots(), session::id(), &mut io::stdout().lock())?;
-        io::stdout().flush()?;
     }
     if cli.http_backend_info_refs {
         return Ok(());
@@ -301,7 +300,7 @@ impl Push<'_> {
             }
             Ok(committed) => {
                 for complaint in committed.complaints {
-                    eprintln!("error: {complaint}");
+                    say!("error: {complaint}");
                 }
                 let told = |failure: Failure| {
                     if !failure.message.is_empty() {
