@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
-    balanced::recover::{Asked, recover},
+    balanced::recover::{Asked, Parties, Recovery, Verdict},
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
@@ -42,7 +42,7 @@ const READ_AHEAD: usize = 64 * 1024;
 /// Serve one push as the command line asks for it. Errors end the program with status 128; refused refs do not.
 pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
-    recover(&repository, Asked::ByPush)?;
+    settle_dead(&repository, &config)?;
     let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
@@ -61,7 +61,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
     }
     if !cli.stateless_rpc {
         // The client may have taken its time.
-        snapshot = Snapshot::read(&repository)?;
+        snapshot = snapshot.refresh(&repository)?;
     }
     let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
     let options = request.push_options.as_deref().unwrap_or_default();
@@ -79,6 +79,17 @@ pub fn serve(cli: &Cli) -> Result<()> {
         request: &request,
     };
     push.carry_through(&mut input)
+}
+
+/// Settle what transactions of dead processes left.
+fn settle_dead(repository: &Repository, config: &Config) -> Result<()> {
+    let recovery = Recovery { repository, config, interrupts: &Interrupts::default(), asked: Asked::ByPush };
+    recovery.run(&mut Parties {
+        ask: &mut |_, _| Verdict::Unknown,
+        bring_in: &mut |quarantine| anyhow::bail!("the objects in '{}' are still in quarantine", quarantine.display()),
+        tell: &mut |_, _, _| {},
+    })?;
+    Ok(())
 }
 
 /// A push, and all that its steps need to know.

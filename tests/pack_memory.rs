@@ -49,12 +49,18 @@ fn header(kind: u8, mut size: u64) -> Vec<u8> {
 fn bombs_and_false_promises_cost_no_memory() {
     let scene = Scene::new("sha1", "files");
     let mut server = Server::new(&scene.git_dir(), gix::hash::Kind::Sha1);
-    let before = server.everything();
     let bomb = zeros(400 << 20);
+    let known = scene.feed("server.git", &["hash-object", "-w", "--stdin"], b"known");
+    let known = gix::ObjectId::from_hex(known.trim_ascii()).expect("an id");
     let packs = [
         ("a bomb that claims to be small", pack(&header(BLOB, 100), &bomb), false),
         ("a bomb that claims to be 4 GiB", pack(&header(BLOB, 4 << 30), &bomb), false),
         ("a delta that is a bomb", pack(&[&header(7, 400 << 20)[..], &[7; 20]].concat(), &bomb), false),
+        (
+            "a delta to something known that is a bomb",
+            pack(&[&header(7, 400 << 20)[..], known.as_slice()].concat(), &bomb),
+            false,
+        ),
         ("a claim of 4 GiB", pack(&header(BLOB, 4 << 30), b"\x78\x01"), false),
         ("a claim of 4 billion objects", PackBuilder::new().entry(BLOB, b"x").finish_claiming(2, u32::MAX), false),
         (
@@ -70,6 +76,7 @@ fn bombs_and_false_promises_cost_no_memory() {
         ("a large blob", pack(&header(BLOB, 400 << 20), &bomb), true),
     ];
     drop(bomb);
+    let before = server.everything();
     let start = peak();
     for limit in [0, u64::MAX] {
         server.config.unpack_limit = limit;

@@ -1,72 +1,29 @@
 //! The journal of one transaction: a file in `<common-dir>/balanced/` that says what the transaction is about to do, so
 //! that somebody else can undo or finish it. It decides nothing, and is never rewritten: states are appended.
 //!
-//! Format, version 1. Lines of `<words> SP <checksum> LF`, where the checksum covers the words and the line before, so that
-//! a line that was cut off, and all behind it, does not count. Words are separated by single spaces; in them, bytes up to
-//! 0x20, 0x7f and `%` are written as `%` and two hex digits.
-//!
-//! | line | meaning |
-//! |---|---|
-//! | `journal 1 <transaction>` | always the first |
-//! | `writer <pid> <boot> <device> <inode> <host> <git-dir>` | who writes it, and the common directory's identity |
-//! | `lock <ref>` | the ref may be locked, its path guarded, its value staged, by the transaction |
-//! | `locking` | nothing was asked of anybody; what follows a line of this kind is more of the same |
-//!
-//! A state is reached when its line is there, and what it needs to know is in the lines before.
+//! It is locked (flock) for as long as its writer lives, and before anybody can find it. What is in it is in `format`.
 
 use std::{
+    collections::BTreeSet,
     fs::{DirBuilder, File, OpenOptions},
-    io::{self, ErrorKind, Write},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-    },
+    io::{self, ErrorKind, Seek, SeekFrom, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail, ensure};
 use bstr::{BStr, BString, ByteSlice};
 use nix::fcntl::{Flock, FlockArg};
 
+pub use super::format::TransactionId;
+use super::format::{Checksum, Intent, State, Text};
 use crate::{
     interrupt::Doomed,
-    refs::{lock::Locksmith, paths::Paths},
+    refs::{
+        lock::{Locksmith, sync_directory},
+        paths::Paths,
+    },
     shared_mode::create_dir,
 };
-
-/// The name of a transaction: unique across machines, and sorted by time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TransactionId(String);
-
-impl TransactionId {
-    /// A name that no other transaction has.
-    pub fn new() -> Self {
-        TransactionId(uuid::Uuid::now_v7().to_string())
-    }
-
-    /// The name of the transaction whose journal's file name is `name`, `None` if it is no such file.
-    pub fn of_file(name: &str) -> Option<Self> {
-        uuid::Uuid::try_parse(name).ok().filter(|id| id.to_string() == name).map(|id| TransactionId(id.to_string()))
-    }
-
-    /// The text of the symbolic links that are its locks and guards: a valid part of a ref name, as `git refs verify` wants
-    /// it, the name of no file, and short enough to be kept in an inode.
-    pub fn link_text(&self) -> String {
-        format!("balanced-{}", self.0)
-    }
-}
-
-impl Default for TransactionId {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl std::fmt::Display for TransactionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The directory of all journals.
 pub fn directory(common_dir: &Path) -> PathBuf {
@@ -81,33 +38,92 @@ pub struct Journal {
     path: PathBuf,
     staging: PathBuf,
     checksum: Checksum,
+    /// The refs that it says may be locked.
+    announced: BTreeSet<BString>,
+    /// Each state is on disk before what it allows is done.
+    durable: bool,
     doomed: Option<Doomed>,
     staging_doomed: Option<Doomed>,
 }
 
 impl Journal {
-    /// Begin the journal of transaction `id`, which may lock `refs`.
+    /// Begin the journal of transaction `id`, which may lock `refs`. One that is to be voted upon is `durable`.
     ///
     /// Fails with [`ErrorKind::Unsupported`] where the file system knows no symbolic links or locks.
-    pub fn begin(id: TransactionId, paths: Paths<'_>, refs: &[&BStr], locksmith: Locksmith<'_>) -> io::Result<Self> {
+    pub fn begin(
+        id: TransactionId,
+        durable: bool,
+        paths: Paths<'_>,
+        refs: BTreeSet<BString>,
+        locksmith: Locksmith<'_>,
+    ) -> io::Result<Self> {
         let directory = directory(paths.common_dir);
-        let path = directory.join(&id.0);
-        let text = Text::new(&id).writer(paths)?.locks(refs).state(State::Locking);
-        let (file, temporary) = Self::create(&directory, &id, locksmith)?;
-        let written = probe_links(&directory, &id).and_then(|()| (&*file).write_all(&text.bytes));
-        let renamed =
-            written.and_then(|()| locksmith.interrupts.create(&path, |path| std::fs::rename(&temporary.0, path)));
-        let ((), doomed) = match renamed {
-            Ok(made) => made,
-            Err(err) => {
-                drop(temporary);
-                std::fs::remove_dir(&directory).ok();
-                return Err(err);
-            }
-        };
+        let begun = Self::begin_in(&directory, id, durable, paths, refs, locksmith);
+        if begun.is_err() {
+            std::fs::remove_dir(&directory).ok();
+        }
+        begun
+    }
+
+    fn begin_in(
+        directory: &Path,
+        id: TransactionId,
+        durable: bool,
+        paths: Paths<'_>,
+        refs: BTreeSet<BString>,
+        locksmith: Locksmith<'_>,
+    ) -> io::Result<Self> {
+        let path = directory.join(id.to_string());
+        let names = refs.iter().map(|name| name.as_ref());
+        let (text, checksum) = Text::new(&id).writer(paths)?.locks(names).state(State::Locking).finish();
+        let (file, temporary) = Self::create(directory, &id, locksmith)?;
+        probe_links(directory, &id)?;
+        (&*file).write_all(&text)?;
+        if durable {
+            file.sync_all()?;
+        }
+        let ((), doomed) = locksmith.interrupts.create(&path, |path| std::fs::rename(&temporary.0, path))?;
         temporary.renamed();
         let staging = directory.join(format!("{id}.d"));
-        Ok(Journal { id, file, path, staging, checksum: text.checksum, doomed: Some(doomed), staging_doomed: None })
+        let (doomed, staging_doomed) = (Some(doomed), None);
+        let this = Journal { id, file, path, staging, checksum, announced: refs, durable, doomed, staging_doomed };
+        if durable {
+            sync_directory(directory)?;
+            sync_directory(paths.common_dir)?;
+        }
+        Ok(this)
+    }
+
+    /// Take over the journal of a dead process, which says this much: `file` is locked, and the file at `path`.
+    pub fn adopt(
+        id: TransactionId,
+        file: Flock<File>,
+        path: PathBuf,
+        text: &[u8],
+        locksmith: Locksmith<'_>,
+    ) -> io::Result<Self> {
+        // A last line that was cut off must not swallow the next.
+        let (checksum, whole) = Checksum::of(text);
+        file.set_len(whole)?;
+        (&*file).seek(SeekFrom::End(0))?;
+        let staging = path.with_file_name(format!("{id}.d"));
+        let ((), doomed) = locksmith.interrupts.create(&path, |_| Ok(()))?;
+        let mut this = Journal {
+            id,
+            file,
+            path,
+            staging,
+            checksum,
+            announced: BTreeSet::new(),
+            durable: true,
+            doomed: Some(doomed),
+            staging_doomed: None,
+        };
+        if this.staging.is_dir() {
+            let ((), doomed) = locksmith.interrupts.create(&this.staging, |_| Ok(()))?;
+            this.staging_doomed = Some(doomed);
+        }
+        Ok(this)
     }
 
     /// A file that is locked before anybody can find it under the name of a journal.
@@ -146,12 +162,42 @@ impl Journal {
         &self.id
     }
 
-    /// Announce that `refs` may be locked as well.
-    pub fn lock_more(&mut self, refs: &[&BStr]) -> io::Result<()> {
-        let text = Text { bytes: Vec::new(), checksum: self.checksum.clone() }.locks(refs).state(State::Locking);
-        (&*self.file).write_all(&text.bytes)?;
-        self.checksum = text.checksum;
+    /// True if it is synced, which what it speaks of must then be as well.
+    pub fn is_durable(&self) -> bool {
+        self.durable
+    }
+
+    /// Say that the ref `name` may be locked, if that was not said yet.
+    pub fn announce(&mut self, name: &BStr) -> io::Result<()> {
+        if self.announced.contains(name.as_bytes().as_bstr()) {
+            return Ok(());
+        }
+        self.append(Text::behind(&self.checksum).locks([name].into_iter()).state(State::Locking))?;
+        self.announced.insert(name.to_owned());
         Ok(())
+    }
+
+    /// Write down what is voted upon.
+    pub fn open_vote(&mut self, intent: &Intent) -> io::Result<()> {
+        self.append(Text::behind(&self.checksum).intent(intent).state(State::Voting))
+    }
+
+    /// Write down that `state` is reached.
+    pub fn reach(&mut self, state: State) -> io::Result<()> {
+        self.append(Text::behind(&self.checksum).state(state))
+    }
+
+    fn append(&mut self, text: Text) -> io::Result<()> {
+        let (bytes, checksum) = text.finish();
+        (&*self.file).write_all(&bytes)?;
+        self.checksum = checksum;
+        if self.durable { self.file.sync_data() } else { Ok(()) }
+    }
+
+    /// Leave it as it is, for a recovery to find.
+    pub fn leave(&mut self) {
+        self.doomed = None;
+        self.staging_doomed = None;
     }
 
     /// The directory for files that wait to be renamed into place; made at the first call.
@@ -174,6 +220,7 @@ impl Drop for Journal {
         if let Some(doomed) = self.doomed.take() {
             doomed.settle(|| std::fs::remove_file(&self.path)).ok();
         }
+        // Goes with the last journal in it.
         if let Some(directory) = self.path.parent() {
             std::fs::remove_dir(directory).ok();
         }
@@ -202,272 +249,4 @@ fn probe_links(directory: &Path, id: &TransactionId) -> io::Result<()> {
     let path = directory.join(format!("new-{id}.link"));
     std::os::unix::fs::symlink(id.link_text(), &path).map_err(|_| io::Error::from(ErrorKind::Unsupported))?;
     std::fs::remove_file(&path)
-}
-
-/// How far a transaction came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It may hold locks, guards and staged files; nothing was asked of anybody.
-    Locking,
-}
-
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            State::Locking => "locking",
-        }
-    }
-}
-
-/// Lines that are about to be written.
-struct Text {
-    bytes: Vec<u8>,
-    checksum: Checksum,
-}
-
-impl Text {
-    fn new(id: &TransactionId) -> Self {
-        Text { bytes: Vec::new(), checksum: Checksum::default() }.line(&[b"journal", b"1", id.0.as_bytes()])
-    }
-
-    fn writer(self, paths: Paths<'_>) -> io::Result<Self> {
-        let writer = Writer::this_process(paths)?;
-        Ok(self.line(&[
-            b"writer",
-            writer.pid.to_string().as_bytes(),
-            &writer.boot,
-            writer.device.to_string().as_bytes(),
-            writer.inode.to_string().as_bytes(),
-            &writer.host,
-            writer.git_dir.as_os_str().as_bytes(),
-        ]))
-    }
-
-    fn locks(mut self, refs: &[&BStr]) -> Self {
-        for name in refs {
-            self = self.line(&[b"lock", name]);
-        }
-        self
-    }
-
-    fn state(self, state: State) -> Self {
-        self.line(&[state.word().as_bytes()])
-    }
-
-    fn line(mut self, words: &[&[u8]]) -> Self {
-        let start = self.bytes.len();
-        for (index, word) in words.iter().enumerate() {
-            if index > 0 {
-                self.bytes.push(b' ');
-            }
-            escape(word, &mut self.bytes);
-        }
-        self.checksum.update(&self.bytes[start..]);
-        let sum = self.checksum.to_string();
-        self.bytes.push(b' ');
-        self.bytes.extend_from_slice(sum.as_bytes());
-        self.bytes.push(b'\n');
-        self
-    }
-}
-
-/// The checksum of all words so far.
-#[derive(Debug, Clone, Default)]
-struct Checksum(crc32fast::Hasher);
-
-impl Checksum {
-    fn update(&mut self, words: &[u8]) {
-        self.0.update(words);
-        self.0.update(b"\n");
-    }
-}
-
-impl std::fmt::Display for Checksum {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:08x}", self.0.clone().finalize())
-    }
-}
-
-/// The process that writes a journal, and the repository it writes about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Writer {
-    /// Its process id, on `host`.
-    pub pid: u32,
-    /// The kernel's id of the boot that the process belongs to.
-    pub boot: BString,
-    /// The device of the common directory: a copy of the repository has another identity.
-    pub device: u64,
-    /// Its inode.
-    pub inode: u64,
-    /// The name of the machine.
-    pub host: BString,
-    /// The git directory that the push went to, which refs of one worktree lie below.
-    pub git_dir: PathBuf,
-}
-
-impl Writer {
-    /// What a journal written here and now would say.
-    pub fn this_process(paths: Paths<'_>) -> io::Result<Self> {
-        let common = std::fs::metadata(paths.common_dir)?;
-        Ok(Writer {
-            pid: std::process::id(),
-            boot: std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().into(),
-            device: common.dev(),
-            inode: common.ino(),
-            host: nix::unistd::gethostname().map(|name| name.as_bytes().into()).unwrap_or_default(),
-            git_dir: paths.git_dir.to_owned(),
-        })
-    }
-}
-
-/// What a journal says, as far as it is whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Who wrote it; `None` if it was cut short before that.
-    pub writer: Option<Writer>,
-    /// The refs that may be locked.
-    pub locks: Vec<BString>,
-    /// How far the transaction came; `None` if it holds nothing yet.
-    pub state: Option<State>,
-}
-
-impl Entry {
-    /// Read the text of the journal of transaction `id`. Fails on a version that this program does not know.
-    pub fn read(text: &[u8], id: &TransactionId) -> Result<Self> {
-        let mut lines = whole_lines(text);
-        let mut entry = Entry { writer: None, locks: Vec::new(), state: None };
-        let Some(first) = lines.next() else { return Ok(entry) };
-        match &first[..] {
-            [word, version, of] if word == "journal" => {
-                ensure!(version == "1", "it is of version {version}, and this program knows only version 1");
-                ensure!(of == id.0.as_str(), "it is about transaction {of}");
-            }
-            _ => bail!("it does not begin as a journal does"),
-        }
-        let Some(writer) = lines.next() else { return Ok(entry) };
-        entry.writer = Some(parse_writer(&writer).context("it does not say who wrote it")?);
-        for line in lines {
-            match &line[..] {
-                [word, name] if word == "lock" => entry.locks.push(name.clone()),
-                [word] if word == "locking" => entry.state = Some(State::Locking),
-                _ => bail!(
-                    "it contains the unknown line '{}'",
-                    line.iter().map(|word| word.to_string()).collect::<Vec<_>>().join(" ")
-                ),
-            }
-        }
-        Ok(entry)
-    }
-}
-
-/// The words of each line up to the first whose checksum does not hold.
-fn whole_lines(text: &[u8]) -> impl Iterator<Item = Vec<BString>> {
-    let mut checksum = Checksum::default();
-    text.split_inclusive(|byte| *byte == b'\n').map_while(move |line| {
-        let (words, sum) = line.strip_suffix(b"\n")?.rsplit_once_str(" ")?;
-        checksum.update(words);
-        (sum == checksum.to_string().as_bytes()).then(|| words.split_str(" ").map(unescape).collect())
-    })
-}
-
-fn parse_writer(words: &[BString]) -> Option<Writer> {
-    let [word, pid, boot, device, inode, host, git_dir] = words else { return None };
-    let number = |word: &BString| word.to_str().ok()?.parse::<u64>().ok();
-    (word == "writer").then_some(())?;
-    Some(Writer {
-        pid: number(pid)?.try_into().ok()?,
-        boot: boot.clone(),
-        device: number(device)?,
-        inode: number(inode)?,
-        host: host.clone(),
-        git_dir: git_dir.to_path_lossy().into_owned(),
-    })
-}
-
-fn escape(word: &[u8], out: &mut Vec<u8>) {
-    for &byte in word {
-        if byte <= b' ' || byte == b'%' || byte == 0x7f {
-            out.extend_from_slice(format!("%{byte:02x}").as_bytes());
-        } else {
-            out.push(byte);
-        }
-    }
-}
-
-fn unescape(word: &[u8]) -> BString {
-    let mut out = Vec::with_capacity(word.len());
-    let mut rest = word;
-    while let Some((&byte, behind)) = rest.split_first() {
-        let hex = behind
-            .get(..2)
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match hex {
-            Some(value) if byte == b'%' => {
-                out.push(value);
-                rest = &behind[2..];
-            }
-            _ => {
-                out.push(byte);
-                rest = behind;
-            }
-        }
-    }
-    out.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(id: &TransactionId) -> Vec<u8> {
-        let dir = std::env::temp_dir();
-        let paths = Paths { git_dir: Path::new("/a b\n%"), common_dir: &dir };
-        Text::new(id)
-            .writer(paths)
-            .unwrap()
-            .locks(&["refs/heads/a".into(), "refs/heads/ä".into()])
-            .state(State::Locking)
-            .bytes
-    }
-
-    #[test]
-    fn what_is_written_is_read_again() {
-        let id = TransactionId::new();
-        let entry = Entry::read(&text(&id), &id).unwrap();
-        assert_eq!(entry.locks, ["refs/heads/a", "refs/heads/ä"]);
-        assert_eq!(entry.state, Some(State::Locking));
-        let writer = entry.writer.unwrap();
-        assert_eq!(writer.git_dir, Path::new("/a b\n%"));
-        assert_eq!(writer.pid, std::process::id());
-    }
-
-    #[test]
-    fn a_line_that_was_cut_off_does_not_count() {
-        let id = TransactionId::new();
-        let text = text(&id);
-        for end in 0..text.len() {
-            let state = Entry::read(&text[..end], &id).ok().and_then(|entry| entry.state);
-            assert_eq!(state, None, "cut at {end}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_line_ends_what_counts() {
-        let id = TransactionId::new();
-        let mut text = text(&id);
-        let at = text.find("refs/heads/a").unwrap() + 11;
-        text[at] = b'b';
-        let entry = Entry::read(&text, &id).unwrap();
-        assert!(entry.locks.is_empty() && entry.state.is_none());
-    }
-
-    #[test]
-    fn a_journal_of_a_newer_version_is_named() {
-        let id = TransactionId::new();
-        let newer =
-            Text { bytes: Vec::new(), checksum: Checksum::default() }.line(&[b"journal", b"2", id.0.as_bytes()]);
-        let err = Entry::read(&newer.bytes, &id).unwrap_err();
-        assert_eq!(err.to_string(), "it is of version 2, and this program knows only version 1");
-    }
 }

@@ -1,5 +1,6 @@
 //! What lets a push of several refs commit at one instant, and what a dead one left be told and settled.
 
 pub mod ballot;
+pub mod format;
 pub mod journal;
 pub mod recover;

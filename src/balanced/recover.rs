@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Read},
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -15,9 +16,20 @@ use anyhow::{Context, Result};
 use bstr::BString;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::journal::{self, Entry, State, TransactionId, Writer};
+use super::{
+    format::{Entry, Intent, State, TransactionId, Update, Writer},
+    journal::{self, Journal},
+};
 use crate::{
-    refs::{lock::remove_empty_parents, paths::Paths},
+    config::Config,
+    interrupt::Interrupts,
+    objects::database::Database,
+    refs::{
+        lock::{Locksmith, remove_empty_parents},
+        paths::Paths,
+        reflog::{self, Log},
+        transaction::{Decided, Unfinished},
+    },
     repository::Repository,
 };
 
@@ -35,12 +47,27 @@ pub struct Finding {
 pub enum Outcome {
     /// Its process lives, or somebody else is recovering: left alone.
     Busy,
-    /// It was undone: none of its refs had changed for its sake, or all had.
+    /// It was undone before anything was asked: none of its refs had changed for its sake, or all had.
     Undone,
+    /// It was voted upon and undone.
+    RolledBack,
+    /// It was decided, and is carried out now to its end.
+    CarriedOut,
+    /// Nobody knows yet what the vote was: left as it is.
+    InDoubt,
+    /// It was decided, and cannot be carried out now for this reason: left as it is.
+    Waiting(BString),
     /// Another machine wrote it, or it is about the directory that this one is a copy of: left alone.
     Foreign(BString),
     /// Its journal cannot be understood, for this reason: left alone.
     Unreadable(String),
+}
+
+impl Outcome {
+    /// True if it is settled for good.
+    pub fn is_settled(&self) -> bool {
+        matches!(self, Outcome::Undone | Outcome::RolledBack | Outcome::CarriedOut)
+    }
 }
 
 /// Who asks for a recovery.
@@ -52,84 +79,230 @@ pub enum Asked {
     ByName,
 }
 
-/// Settle each transaction in `repository` whose process is dead; never waits for anybody.
-///
-/// Costs one system call where there is nothing to settle.
-pub fn recover(repository: &Repository, asked: Asked) -> Result<Vec<Finding>> {
-    let directory = journal::directory(&repository.common_dir);
-    let entries = match fs::read_dir(&directory) {
-        Ok(entries) => entries,
-        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(err) => return Err(err).with_context(|| format!("cannot read '{}'", directory.display())),
-    };
-    let mut journals = Vec::new();
-    let mut others = Vec::new();
-    for entry in entries {
-        let name = entry.with_context(|| format!("cannot read '{}'", directory.display()))?.file_name();
-        match name.to_str().and_then(TransactionId::of_file) {
-            Some(id) => journals.push(id),
-            None => others.push(name),
-        }
-    }
-    journals.sort_unstable();
-    // A probe counts for left behind once its journal is gone, whose name sorts before it.
-    others.sort_unstable();
-    let Some(_alone) = lock(File::open(&repository.common_dir))? else {
-        return Ok(journals.into_iter().map(|id| Finding { id, outcome: Outcome::Busy }).collect());
-    };
-    let mut findings = Vec::new();
-    for id in journals {
-        let path = directory.join(id.to_string());
-        let outcome =
-            settle(repository, &path, &id, asked).with_context(|| format!("cannot settle '{}'", path.display()))?;
-        findings.extend(outcome.map(|outcome| Finding { id, outcome }));
-    }
-    for name in others {
-        sweep(&directory, &name)?;
-    }
-    // Goes when nobody uses it any more.
-    fs::remove_dir(&directory).ok();
-    Ok(findings)
+/// What is known of a vote whose process died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was a yes.
+    Yes,
+    /// It was a no, or there is nobody who could have said yes.
+    No,
+    /// Ask again later.
+    Unknown,
 }
 
-/// `None` if there was nothing to settle after all.
-fn settle(repository: &Repository, path: &Path, id: &TransactionId, asked: Asked) -> Result<Option<Outcome>> {
-    let file = match OpenOptions::new().read(true).write(true).open(path) {
-        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file,
-    };
-    let Some(file) = lock(file)? else { return Ok(Some(Outcome::Busy)) };
-    // Its writer may have ended in peace between our look and our lock.
-    let (ours, there) = (file.metadata()?, fs::symlink_metadata(path));
-    if !there.is_ok_and(|there| there.ino() == ours.ino() && there.dev() == ours.dev()) {
-        return Ok(None);
-    }
-    let mut text = Vec::new();
-    (&*file).read_to_end(&mut text)?;
-    let here = Writer::this_process(repository.into())?;
-    let entry = match Entry::read(&text, id) {
-        Ok(entry) => entry,
-        Err(err) => return Ok(Some(Outcome::Unreadable(format!("{err:#}")))),
-    };
-    let git_dir = match entry.writer {
-        Some(writer) if asked == Asked::ByPush && !is_of(&writer, &here) => {
-            return Ok(Some(Outcome::Foreign(writer.host)));
+/// Those outside of refs that a transaction with a vote has to do with. None is called where there was no vote.
+pub struct Parties<'p> {
+    /// What the vote was.
+    pub ask: &'p mut dyn FnMut(&TransactionId, &Intent) -> Verdict,
+    /// Move the objects of the quarantine that has this path to the repository's own; not all of them need be there any more.
+    pub bring_in: &'p mut dyn FnMut(&Path) -> Result<()>,
+    /// Tell what became of it, true if it was carried out; possibly not for the first time.
+    pub tell: &'p mut dyn FnMut(&TransactionId, &Intent, bool),
+}
+
+/// Where and on whose word a recovery works.
+#[derive(Clone, Copy)]
+pub struct Recovery<'a> {
+    /// The repository.
+    pub repository: &'a Repository,
+    /// Its settings.
+    pub config: &'a Config,
+    /// What a signal does.
+    pub interrupts: &'a Interrupts,
+    /// Who asks for it.
+    pub asked: Asked,
+}
+
+impl Recovery<'_> {
+    /// Settle each transaction whose process is dead; never waits for a living one.
+    ///
+    /// Costs one system call where there is nothing to settle.
+    pub fn run(&self, parties: &mut Parties<'_>) -> Result<Vec<Finding>> {
+        let common_dir = &self.repository.common_dir;
+        let directory = journal::directory(common_dir);
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(err) => return Err(err).with_context(|| format!("cannot read '{}'", directory.display())),
+        };
+        let mut journals = Vec::new();
+        let mut others = Vec::new();
+        for entry in entries {
+            let name = entry.with_context(|| format!("cannot read '{}'", directory.display()))?.file_name();
+            match name.to_str().and_then(TransactionId::of_file) {
+                Some(id) => journals.push(id),
+                None => others.push(name),
+            }
         }
-        Some(writer) => writer.git_dir,
-        None if asked == Asked::ByPush => return Ok(Some(Outcome::Foreign("an unknown machine".into()))),
-        None => repository.git_dir.clone(),
-    };
-    let locks = match entry.state {
-        Some(State::Locking) => entry.locks,
-        // Nobody had synced it when the machine died; but the locks themselves name the transaction.
-        None => every_name(repository)?,
-    };
-    // A copy of the repository has its refs where it is, not where the journal says; so has one that was moved.
-    let git_dir = if git_dir.is_dir() { git_dir } else { repository.git_dir.clone() };
-    undo(Paths { git_dir: &git_dir, common_dir: &repository.common_dir }, id, &locks)?;
-    remove_all(&path.with_file_name(format!("{id}.d")))?;
-    remove(path)?;
-    Ok(Some(Outcome::Undone))
+        journals.sort_unstable();
+        // A probe counts for left behind once its journal is gone, whose name sorts before it.
+        others.sort_unstable();
+        let Some(_alone) = lock(File::open(common_dir))? else {
+            return Ok(journals.into_iter().map(|id| Finding { id, outcome: Outcome::Busy }).collect());
+        };
+        let mut findings = Vec::new();
+        for id in journals {
+            let path = directory.join(id.to_string());
+            let outcome = self.settle(&path, &id, parties);
+            let outcome = outcome.with_context(|| format!("cannot settle '{}'", path.display()))?;
+            findings.extend(outcome.map(|outcome| Finding { id, outcome }));
+        }
+        for name in others {
+            sweep(&directory, &name)?;
+        }
+        // Goes when nobody uses it any more.
+        fs::remove_dir(&directory).ok();
+        Ok(findings)
+    }
+
+    /// `None` if there was nothing to settle after all.
+    fn settle(&self, path: &Path, id: &TransactionId, parties: &mut Parties<'_>) -> Result<Option<Outcome>> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file,
+        };
+        let Some(file) = lock(file)? else { return Ok(Some(Outcome::Busy)) };
+        // Its writer may have ended in peace between our look and our lock.
+        let (ours, there) = (file.metadata()?, fs::symlink_metadata(path));
+        if !there.is_ok_and(|there| there.ino() == ours.ino() && there.dev() == ours.dev()) {
+            return Ok(None);
+        }
+        let mut text = Vec::new();
+        (&*file).read_to_end(&mut text)?;
+        let entry = match Entry::read(&text, id) {
+            Ok(entry) => entry,
+            Err(err) => return Ok(Some(Outcome::Unreadable(format!("{err:#}")))),
+        };
+        let here = Writer::this_process(self.repository.into())?;
+        let git_dir = match entry.writer {
+            Some(writer) if self.asked == Asked::ByPush && !is_of(&writer, &here) => {
+                return Ok(Some(Outcome::Foreign(writer.host)));
+            }
+            Some(writer) => writer.git_dir,
+            None if self.asked == Asked::ByPush => return Ok(Some(Outcome::Foreign("an unknown machine".into()))),
+            None => self.repository.git_dir.clone(),
+        };
+        // A copy of the repository has its refs where it is, not where the journal says; so has one that was moved.
+        let git_dir = if git_dir.is_dir() { git_dir } else { self.repository.git_dir.clone() };
+        let repository = &Repository { git_dir, ..self.repository.clone() };
+        let locks = match entry.state {
+            Some(_) => entry.locks,
+            // Nobody had synced it when the machine died; but the locks themselves name the transaction.
+            None => every_name(repository)?,
+        };
+        let found = Found { repository, path, id, locks, intent: entry.intent };
+        let outcome = match entry.state {
+            None | Some(State::Locking) => Outcome::Undone,
+            Some(State::Voting) => match (parties.ask)(id, &found.intent) {
+                Verdict::Unknown => return Ok(Some(Outcome::InDoubt)),
+                Verdict::No => {
+                    (parties.tell)(id, &found.intent, false);
+                    Outcome::RolledBack
+                }
+                Verdict::Yes => return found.carry_out(self, file, &text, true, parties).map(Some),
+            },
+            Some(State::Decided) => return found.carry_out(self, file, &text, false, parties).map(Some),
+            Some(State::Committed) => {
+                found.write_logs(self)?;
+                (parties.tell)(id, &found.intent, true);
+                Outcome::CarriedOut
+            }
+            Some(State::Told) => Outcome::CarriedOut,
+        };
+        found.clean_up()?;
+        remove(path)?;
+        Ok(Some(outcome))
+    }
+}
+
+/// A transaction whose process is dead, and whose journal we hold.
+struct Found<'f> {
+    repository: &'f Repository,
+    path: &'f Path,
+    id: &'f TransactionId,
+    locks: Vec<BString>,
+    intent: Intent,
+}
+
+impl Found<'_> {
+    /// Go forward; `newly` if the yes is not in the journal yet.
+    fn carry_out(
+        &self,
+        recovery: &Recovery<'_>,
+        file: Flock<File>,
+        text: &[u8],
+        newly: bool,
+        parties: &mut Parties<'_>,
+    ) -> Result<Outcome> {
+        let locksmith = Locksmith { interrupts: recovery.interrupts, shared: recovery.config.shared_repository };
+        // Nothing of this is to be undone by a signal, nor by an error.
+        let _held_off = recovery.interrupts.hold_off();
+        free_for_all(self.repository.into(), self.id)?;
+        let mut journal = Journal::adopt(self.id.clone(), file, self.path.to_owned(), text, locksmith)?;
+        let ready = if newly { journal.reach(State::Decided).map_err(Into::into) } else { Ok(()) };
+        let ready = ready.and_then(|()| match self.quarantine() {
+            Some(quarantine) if quarantine.is_dir() => (parties.bring_in)(&quarantine),
+            _ => Ok(()),
+        });
+        let database = ready.and_then(|()| Database::open(self.repository));
+        let database = match database {
+            Ok(database) => database,
+            Err(err) => {
+                journal.leave();
+                return Ok(Outcome::Waiting(format!("{err:#}").into()));
+            }
+        };
+        let (repository, config, interrupts) = (self.repository, recovery.config, recovery.interrupts);
+        let decided = Decided::resume(repository, config, interrupts, &database, journal, &self.intent);
+        let settled = match decided.and_then(|decided| decided.commit().map_err(|Unfinished(why)| why)) {
+            Ok(settled) => settled,
+            Err(why) => return Ok(Outcome::Waiting(why)),
+        };
+        (parties.tell)(self.id, &self.intent, true);
+        self.clean_up()?;
+        settled.told();
+        Ok(Outcome::CarriedOut)
+    }
+
+    /// Write the log lines that are missing. The refs are free only after the last line, so one that is free says that all
+    /// are there.
+    fn write_logs(&self, recovery: &Recovery<'_>) -> Result<()> {
+        let (paths, text) = (Paths::from(self.repository), self.id.link_text());
+        let locksmith = Locksmith { interrupts: recovery.interrupts, shared: recovery.config.shared_repository };
+        let is_locked = |update: &Update| {
+            fs::read_link(paths.lock(update.name.as_ref())).is_ok_and(|found| found.as_os_str() == text.as_str())
+        };
+        if !self.intent.updates.iter().all(is_locked) {
+            return Ok(());
+        }
+        let identity = self.intent.identity.as_ref();
+        for line in &self.intent.logs {
+            let log = Log::at(line.name.as_ref(), paths, line.make);
+            if !log.ends_in(&reflog::line(line.old, line.new, identity)) {
+                log.append(line.old, line.new, identity, locksmith)?;
+            }
+        }
+        for update in self.intent.updates.iter().filter(|update| update.new.is_null() && !update.old.is_null()) {
+            reflog::remove(update.name.as_ref(), paths)?;
+        }
+        Ok(())
+    }
+
+    /// Take away all that bears the transaction's name but the journal.
+    fn clean_up(&self) -> Result<()> {
+        undo(self.repository.into(), self.id, &self.locks)?;
+        remove_all(&self.path.with_file_name(format!("{}.d", self.id)))?;
+        if let Some(quarantine) = self.quarantine() {
+            remove_all(&quarantine)?;
+        }
+        Ok(())
+    }
+
+    /// The quarantine, if there was one. What the journal says of it is believed only if it is a name of ours.
+    fn quarantine(&self) -> Option<PathBuf> {
+        let name = self.intent.objects.as_ref().filter(|name| **name == format!("incoming-{}", self.id))?;
+        Some(self.repository.objects_dir.join(OsStr::from_bytes(name)))
+    }
 }
 
 fn is_of(writer: &Writer, here: &Writer) -> bool {
@@ -154,17 +327,23 @@ fn undo(paths: Paths<'_>, id: &TransactionId, refs: &[BString]) -> io::Result<()
             }
         }
     }
-    let packed = paths.packed_refs();
-    remove(&packed.with_file_name(format!("packed-refs.{text}")))?;
-    let mut packed_lock = packed.into_os_string();
-    packed_lock.push(".lock");
-    remove_link(Path::new(&packed_lock), &text)?;
+    free_for_all(paths, id)?;
     for name in refs {
         remove_link(&paths.lock(name.as_ref()), &text)?;
         remove_empty_parents(&paths.loose(name.as_ref()), &paths.category(name.as_ref()));
         remove_empty_parents(&paths.log(name.as_ref()), &paths.log_category(name.as_ref()));
     }
     Ok(())
+}
+
+/// Take away the locks of transaction `id` on what is nobody's own: packed-refs, with what was half written of it, and HEAD.
+fn free_for_all(paths: Paths<'_>, id: &TransactionId) -> io::Result<()> {
+    let (packed, text) = (paths.packed_refs(), id.link_text());
+    remove(&packed.with_file_name(format!("packed-refs.{text}")))?;
+    let mut packed_lock = packed.into_os_string();
+    packed_lock.push(".lock");
+    remove_link(Path::new(&packed_lock), &text)?;
+    remove_link(&paths.lock("HEAD".into()), &text)
 }
 
 /// Remove the symbolic link at `path` if it has this text.
@@ -191,7 +370,7 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
 }
 
 /// Remove what lies about without a journal: one that was never finished, its probe, or what was staged for one that is gone.
-fn sweep(directory: &Path, name: &std::ffi::OsStr) -> Result<()> {
+fn sweep(directory: &Path, name: &OsStr) -> Result<()> {
     let path = directory.join(name);
     let Some(name) = name.to_str() else { return Ok(()) };
     let without = |owner: String| fs::symlink_metadata(directory.join(owner)).is_err();

@@ -1,4 +1,4 @@
-//! Hooks that the configuration defines: `hook.<name>.command` and its like (git-config, "hook.<friendly-name>").
+//! Hooks that the configuration defines: `hook.<name>.command` and its like (git-config, `hook.<friendly-name>`).
 
 use std::ffi::OsString;
 

@@ -110,8 +110,8 @@ struct Call<'a> {
 impl<'a> Hooks<'a> {
     /// Read which hooks there are; fails on settings that make no sense, before anything is run.
     ///
-    /// `push_options` are those that the client sent, none where none were negotiated. Give this before the objects are
-    /// taken in or after; the hooks in the hook directory are looked up when they are to run.
+    /// `push_options` are those that the client sent, none where none were negotiated. The hooks in the hook directory are
+    /// looked up when they are to run.
     pub fn new(
         repository: &Repository,
         config: &'a Config,
@@ -128,7 +128,7 @@ impl<'a> Hooks<'a> {
         })
     }
 
-    /// Call this before the conversation with the client is ended: nothing that hooks' children say comes after.
+    /// Give what hooks' children still say a moment to come through. What comes after the end of the conversation is lost.
     pub fn finish(&self) {
         self.leftovers.finish();
     }

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use gix::{ObjectId, hash::Hasher, objs::Kind};
 
 use super::{
+    delta,
     lane::{Lane, Work},
     pack_stream::{Content, PackStream},
     rows::{Base, Ids, Rows},
@@ -81,6 +82,7 @@ fn read_entries<'scope, W: FnMut(&[u8]) -> Result<()>, V: Visit + 'scope>(
     let mut scratch = vec![0; 1 << 14];
     for row in 0..count {
         let entry = stream.entry(hash)?;
+        let mut small = None;
         let base = match entry.content {
             Content::Object(kind) => {
                 let whole = entry.size <= BATCH as u64;
@@ -110,22 +112,50 @@ fn read_entries<'scope, W: FnMut(&[u8]) -> Result<()>, V: Visit + 'scope>(
                 Base::None(kind)
             }
             Content::OffsetDelta(base) => {
-                stream.skip(&mut scratch)?;
+                small = pass_delta(stream, entry.size, &mut scratch)?;
                 match rows.at_offset(base) {
                     Some(base) => Base::Row(base),
                     None => bail!("pack has bad object at offset {}: no delta base at {base}", entry.offset),
                 }
             }
             Content::RefDelta(base) => {
-                stream.skip(&mut scratch)?;
+                small = pass_delta(stream, entry.size, &mut scratch)?;
                 Base::Ref(rows.push_ref(&base))
             }
         };
         rows.push(entry.offset, stream.crc(), base);
+        if let Some(delta) = small {
+            rows.keep_inflated(delta);
+        }
     }
     name.send(batch)?;
     rows.end = stream.offset();
     Ok(rows)
+}
+
+/// Inflate a delta of `size` bytes. Returns it if it is small; a large one is checked.
+fn pass_delta<'a, W: FnMut(&[u8]) -> Result<()>>(
+    stream: &mut PackStream<'_, W>,
+    size: u64,
+    scratch: &'a mut [u8],
+) -> Result<Option<&'a [u8]>> {
+    if size > scratch.len() as u64 {
+        let mut check = delta::Check::default();
+        loop {
+            match stream.inflate(scratch)? {
+                0 => break,
+                more => check.take(&scratch[..more]).map_err(|err| stream.bad(err))?,
+            }
+        }
+        return check.finish().map(|()| None).map_err(|err| stream.bad(err));
+    }
+    let (mut done, size) = (0, size as usize);
+    while done < size {
+        done += stream.inflate(&mut scratch[done..size])?;
+    }
+    // Its end.
+    stream.skip(&mut [0])?;
+    Ok(Some(&scratch[..size]))
 }
 
 /// Inflated objects, or parts of one.

@@ -49,23 +49,30 @@ fn step(instructions: &[u8]) -> Option<(Step<'_>, &[u8])> {
     Some((Step::Copy(from, if len == 0 { 0x10000 } else { len }), rest))
 }
 
-/// What `delta` makes of `base`, into `result`, which is cleared. Nothing is allocated before all of `delta` was checked:
-/// the result is as large as its instructions say, never only as its header claims, and no larger than `limit` bytes.
-pub fn apply(base: &[u8], delta: &[u8], limit: u64, result: &mut Vec<u8>) -> Result<()> {
-    let (base_size, result_size, instructions) = sizes(delta)?;
-    ensure!(base_size == base.len() as u64, "delta for a base of another size");
-    let (mut made, mut rest) = (0, instructions);
-    while let Some((next, behind)) = step(rest) {
+/// How many bytes the instructions make of a base of `base` bytes, while more than `reserve` bytes of them are left, and what
+/// is left of them then.
+fn measure(base: u64, mut rest: &[u8], reserve: usize) -> Result<(u64, &[u8])> {
+    let mut made = 0;
+    while rest.len() > reserve {
+        let Some((next, behind)) = step(rest) else { bail!("delta with a bad instruction") };
         made += match next {
             Step::Insert(bytes) => bytes.len() as u64,
             Step::Copy(from, len) => {
-                ensure!(from + len <= base.len(), "delta copies from beyond its base");
+                ensure!((from + len) as u64 <= base, "delta copies from beyond its base");
                 len as u64
             }
         };
         rest = behind;
     }
-    ensure!(rest.is_empty(), "delta with a bad instruction");
+    Ok((made, rest))
+}
+
+/// What `delta` makes of `base`, into `result`, which is cleared. Nothing is allocated before all of `delta` was checked:
+/// the result is as large as its instructions say, never only as its header claims, and no larger than `limit` bytes.
+pub fn apply(base: &[u8], delta: &[u8], limit: u64, result: &mut Vec<u8>) -> Result<()> {
+    let (base_size, result_size, instructions) = sizes(delta)?;
+    ensure!(base_size == base.len() as u64, "delta for a base of another size");
+    let (made, _) = measure(base_size, instructions, 0)?;
     ensure!(made == result_size, "delta makes {made} bytes where it promised {result_size}");
     ensure!(
         made <= limit,
@@ -73,7 +80,7 @@ pub fn apply(base: &[u8], delta: &[u8], limit: u64, result: &mut Vec<u8>) -> Res
     );
     result.clear();
     result.reserve_exact(made as usize);
-    rest = instructions;
+    let mut rest = instructions;
     while let Some((next, behind)) = step(rest) {
         match next {
             Step::Insert(bytes) => result.extend_from_slice(bytes),
@@ -82,6 +89,51 @@ pub fn apply(base: &[u8], delta: &[u8], limit: u64, result: &mut Vec<u8>) -> Res
         rest = behind;
     }
     Ok(())
+}
+
+/// Checks a delta that comes in pieces, without its base: one that cannot be right is known before it is held in memory.
+#[derive(Default)]
+pub struct Check {
+    /// What was not looked at yet.
+    rest: Vec<u8>,
+    /// The sizes of base and result.
+    sizes: Option<(u64, u64)>,
+    made: u64,
+}
+
+/// More than the two sizes take.
+const SIZES: usize = 20;
+/// One byte less than the longest instruction.
+const RESERVE: usize = 127;
+
+impl Check {
+    /// Look at the next piece.
+    pub fn take(&mut self, piece: &[u8]) -> Result<()> {
+        self.rest.extend_from_slice(piece);
+        if self.rest.len() < SIZES { Ok(()) } else { self.look(RESERVE) }
+    }
+
+    /// There are no more.
+    pub fn finish(mut self) -> Result<()> {
+        self.look(0)?;
+        let promised = self.sizes.map(|(_, result)| result);
+        ensure!(promised == Some(self.made), "delta makes {} bytes where it promised others", self.made);
+        Ok(())
+    }
+
+    fn look(&mut self, reserve: usize) -> Result<()> {
+        let (base, result, rest) = match self.sizes {
+            Some((base, result)) => (base, result, &self.rest[..]),
+            None => sizes(&self.rest)?,
+        };
+        let (made, rest) = measure(base, rest, reserve)?;
+        let seen = self.rest.len() - rest.len();
+        self.sizes = Some((base, result));
+        self.made += made;
+        self.rest.drain(..seen);
+        ensure!(self.made <= result, "delta makes more bytes than it promised");
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -97,6 +149,9 @@ mod tests {
     fn a_delta_copies_and_inserts() {
         let delta = [11, 9, 0x91, 6, 5, 4, b'!', b'!', b'!', b'!'];
         assert_eq!(applied(&delta).unwrap(), b"world!!!!");
+        let mut check = Check::default();
+        delta.chunks(3).for_each(|piece| check.take(piece).unwrap());
+        check.finish().unwrap();
     }
 
     #[test]
@@ -113,6 +168,10 @@ mod tests {
         ] {
             let err = applied(delta).unwrap_err().to_string();
             assert!(err.contains(complaint), "{delta:?}: {err}");
+            let checked =
+                delta.chunks(2).try_fold(Check::default(), |mut check, piece| check.take(piece).map(|()| check));
+            let base_only = complaint == "another size";
+            assert_eq!(checked.and_then(Check::finish).is_ok(), base_only, "{delta:?}");
         }
     }
 }

@@ -31,6 +31,10 @@ impl<'a> Entries<'a> {
     /// Inflate the entry in `row` into `out`, which is cleared. Fails if it is larger than `limit` bytes.
     pub fn read(&mut self, row: u32, limit: u64, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
+        if let Some(delta) = self.rows.inflated(row) {
+            out.extend_from_slice(delta);
+            return Ok(());
+        }
         let size = self.begin(row)?;
         let offset = self.rows.get(row).offset;
         ensure!(

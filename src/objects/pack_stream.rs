@@ -201,7 +201,7 @@ impl<'a, W: FnMut(&[u8]) -> Result<()>> PackStream<'a, W> {
     }
 
     /// An error about the entry that is being read.
-    fn bad(&self, what: impl std::fmt::Display) -> anyhow::Error {
+    pub fn bad(&self, what: impl std::fmt::Display) -> anyhow::Error {
         anyhow!("pack has bad object at offset {}: {what}", self.entry)
     }
 

@@ -13,9 +13,14 @@ pub struct Rows {
     bases: Vec<u8>,
     /// How many of the rows are deltas of either kind.
     deltas: usize,
+    /// Inflated deltas, each behind its length in two bytes, as many as the budget holds.
+    inflated: Vec<u8>,
     /// Where the last entry ends.
     pub end: u64,
 }
+
+/// How much memory inflated deltas may take, in bytes.
+const INFLATED: usize = 24 << 20;
 
 /// One entry.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +31,8 @@ pub struct Row {
     pub crc: u32,
     /// What it needs to become an object.
     pub base: Base,
+    /// Where among the inflated deltas it is; `u32::MAX` if it is not.
+    inflated: u32,
 }
 
 /// What an entry is based on.
@@ -42,7 +49,7 @@ pub enum Base {
 impl Rows {
     /// No entries yet.
     pub fn new(hash: gix::hash::Kind) -> Self {
-        Rows { hash, rows: Vec::new(), ids: Vec::new(), bases: Vec::new(), deltas: 0, end: 0 }
+        Rows { hash, rows: Vec::new(), ids: Vec::new(), bases: Vec::new(), deltas: 0, inflated: Vec::new(), end: 0 }
     }
 
     /// How many there are.
@@ -83,7 +90,7 @@ impl Rows {
     /// Add an entry that begins at `offset`, behind all others.
     pub fn push(&mut self, offset: u64, crc: u32, base: Base) -> u32 {
         self.deltas += usize::from(!matches!(base, Base::None(_)));
-        self.rows.push(Row { offset, crc, base });
+        self.rows.push(Row { offset, crc, base, inflated: u32::MAX });
         self.count() - 1
     }
 
@@ -96,6 +103,24 @@ impl Rows {
     /// The base of reference delta `number`.
     pub fn ref_base(&self, number: u32) -> &oid {
         slice(&self.bases, self.hash, number)
+    }
+
+    /// Keep what the delta in the row added last inflated to, if there is room: the second pass needs it again.
+    pub fn keep_inflated(&mut self, delta: &[u8]) {
+        let start = self.inflated.len();
+        if let (Some(row), Ok(len)) = (self.rows.last_mut(), u16::try_from(delta.len()))
+            && start + 2 + delta.len() <= INFLATED
+        {
+            self.inflated.extend_from_slice(&len.to_le_bytes());
+            self.inflated.extend_from_slice(delta);
+            row.inflated = start as u32;
+        }
+    }
+
+    /// What the delta in `row` inflates to, if that was kept.
+    pub fn inflated(&self, row: u32) -> Option<&[u8]> {
+        let (len, rest) = self.inflated.get(self.get(row).inflated as usize..)?.split_first_chunk()?;
+        rest.get(..usize::from(u16::from_le_bytes(*len)))
     }
 
     /// The id of the object in `row`; null while unknown.

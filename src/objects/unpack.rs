@@ -1,18 +1,21 @@
 //! Few objects: each becomes a file of its own, and the pack is forgotten.
 
 use std::{
-    fs::{self, File},
-    io::{Read, Write},
+    fs::File,
+    io::{ErrorKind, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use gix::{
     ObjectId,
     objs::Kind,
     oid,
-    zlib::{Compression, stream::deflate},
+    zlib::{
+        Compression, Status,
+        stream::deflate::{self, Compress, FlushCompress},
+    },
 };
 
 use super::{
@@ -37,20 +40,24 @@ pub fn unpack(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)
     let file =
         tempfile::tempfile_in(intake.quarantine.dir()).context("cannot create a temporary file in quarantine")?;
     let limit = config.max_input_size.map(|limit| (limit, "pack exceeds maximum allowed size".into()));
+    let level = Compression::new(config.loose_compression).unwrap_or(Compression::BEST_SPEED);
     let loosen = Loosen {
         dir: intake.quarantine.dir().to_owned(),
         database: intake.database.clone(),
-        level: Compression::new(config.loose_compression).unwrap_or(Compression::BEST_SPEED),
+        level,
         shared: config.shared_repository,
         fsync: config.fsync,
+        made: [false; 256],
+        compress: Compress::new(level),
+        file: Vec::new(),
     };
-    let Decoded { mut rows, large, visit, .. } =
+    let Decoded { mut rows, large, mut visit, .. } =
         decode(input, header, limit, intake.repository.hash, (&file, false), loosen)?;
     for row in large {
         let Base::None(kind) = rows.get(row).base else { continue };
         let mut entries = Entries::new(&file, &rows);
         let size = entries.size(row)?;
-        visit.write(rows.id(row), kind, size, &mut |out| {
+        visit.write_large(rows.id(row), kind, size, &mut |out| {
             entries.stream(row, &mut |bytes| out.write_all(bytes).context("cannot write"))
         })?;
     }
@@ -65,57 +72,99 @@ pub fn unpack(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)
 }
 
 /// Writes loose objects (gitformat-loose, gitrepository-layout).
-#[derive(Clone)]
 struct Loosen {
     dir: PathBuf,
     database: Database,
     level: Compression,
     shared: SharedRepository,
     fsync: Fsync,
+    /// The directories that were made for objects whose ids begin with this byte.
+    made: [bool; 256],
+    compress: Compress,
+    file: Vec<u8>,
+}
+
+impl Clone for Loosen {
+    fn clone(&self) -> Self {
+        let (dir, database) = (self.dir.clone(), self.database.clone());
+        Loosen { dir, database, compress: Compress::new(self.level), file: Vec::new(), ..*self }
+    }
 }
 
 impl Visit for Loosen {
     fn visit(&mut self, id: &ObjectId, kind: Kind, data: &[u8]) -> Result<()> {
-        self.write(id, kind, data.len() as u64, &mut |out| out.write_all(data).context("cannot write"))
+        let Some((path, mut file)) = self.create(id)? else { return Ok(()) };
+        self.compress.reset();
+        self.file.clear();
+        let header = gix::objs::encode::loose_header(kind, data.len() as u64);
+        self.deflate(&header, FlushCompress::None)?;
+        self.deflate(data, FlushCompress::Finish)?;
+        file.write_all(&self.file).with_context(|| format!("cannot write '{}'", path.display()))?;
+        self.seal(&path, &file)
     }
 }
 
 impl Loosen {
-    /// Write object `id`, whose content `fill` writes, unless it is there already.
-    fn write(&self, id: &oid, kind: Kind, size: u64, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
-        if self.database.freshen(id) {
-            return Ok(());
-        }
-        let path = gix::odb::loose::Store::at(&self.dir, id.kind()).object_path(id);
-        let file = match self.create(&path) {
-            Ok(file) => file,
-            // Twice in the pack. Nobody else writes here.
-            Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
-            Err(err) => return Err(err).with_context(|| format!("cannot create '{}'", path.display())),
-        };
-        let mut write = || -> Result<()> {
-            let mut out = deflate::Write::new(&file, self.level);
-            out.write_all(&gix::objs::encode::loose_header(kind, size))?;
-            fill(&mut out)?;
-            out.flush()?;
-            self.shared.adjust(&path)?;
-            if self.fsync.loose_objects {
-                file.sync_all()?;
-            }
-            Ok(())
-        };
-        write().with_context(|| format!("cannot write '{}'", path.display()))
+    /// Write an object that need not fit into memory: `fill` gives its content.
+    fn write_large(
+        &mut self,
+        id: &oid,
+        kind: Kind,
+        size: u64,
+        fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+    ) -> Result<()> {
+        let Some((path, file)) = self.create(id)? else { return Ok(()) };
+        let mut out = deflate::Write::new(&file, self.level);
+        let context = || format!("cannot write '{}'", path.display());
+        out.write_all(&gix::objs::encode::loose_header(kind, size)).with_context(context)?;
+        fill(&mut out).with_context(context)?;
+        out.flush().with_context(context)?;
+        self.seal(&path, &file)
     }
 
-    fn create(&self, path: &Path) -> std::io::Result<File> {
-        let options = fs::OpenOptions::new().write(true).create_new(true).mode(0o444).to_owned();
-        match options.open(path) {
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
-            other => return other,
+    /// The file that object `id` goes to; `None` if it is there already.
+    fn create(&mut self, id: &oid) -> Result<Option<(PathBuf, File)>> {
+        if self.database.freshen(id) {
+            return Ok(None);
         }
-        if let Some(dir) = path.parent() {
-            create_dir(dir, self.shared)?;
+        let path = gix::odb::loose::Store::at(&self.dir, id.kind()).object_path(id);
+        let made = &mut self.made[usize::from(id.first_byte())];
+        if let (Some(dir), false) = (path.parent(), *made) {
+            create_dir(dir, self.shared).with_context(|| format!("cannot create '{}'", dir.display()))?;
+            *made = true;
         }
-        options.open(path)
+        match File::options().write(true).create_new(true).mode(0o444).open(&path) {
+            Ok(file) => Ok(Some((path, file))),
+            // Twice in the pack: nobody else writes here.
+            Err(err) if err.kind() == ErrorKind::AlreadyExists => Ok(None),
+            Err(err) => Err(err).with_context(|| format!("cannot create '{}'", path.display())),
+        }
+    }
+
+    /// The file at `path` is complete.
+    fn seal(&self, path: &Path, file: &File) -> Result<()> {
+        let sealed = self.shared.adjust(path).and_then(|()| match self.fsync.loose_objects {
+            true => file.sync_all(),
+            false => Ok(()),
+        });
+        sealed.with_context(|| format!("cannot write '{}'", path.display()))
+    }
+
+    /// Add what `input` compresses to.
+    fn deflate(&mut self, mut input: &[u8], flush: FlushCompress) -> Result<()> {
+        let mut block = [0; 1 << 13];
+        loop {
+            let (read, wrote) = (self.compress.total_in(), self.compress.total_out());
+            let status = self.compress.compress(input, &mut block, flush);
+            let status = status.map_err(|err| anyhow!("cannot compress: {err}"))?;
+            input = &input[(self.compress.total_in() - read) as usize..];
+            let wrote = (self.compress.total_out() - wrote) as usize;
+            self.file.extend_from_slice(&block[..wrote]);
+            match (status, flush) {
+                (Status::StreamEnd, _) => return Ok(()),
+                (_, FlushCompress::None) if input.is_empty() => return Ok(()),
+                _ => {}
+            }
+        }
     }
 }

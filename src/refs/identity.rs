@@ -50,14 +50,16 @@ pub fn committer(config: &Config) -> BString {
     let login =
         |user: Option<&nix::unistd::User>| user.map_or("unknown".into(), |user| BString::from(user.name.as_str()));
 
-    let name = env("GIT_COMMITTER_NAME").or_else(|| configured(["committer.name", "user.name"])).map(without_crud);
-    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
-        let user = user();
-        let name = user.as_ref().map(|user| full_name(user.gecos.to_bytes(), &user.name)).map(without_crud);
-        name.filter(|name| !name.is_empty()).unwrap_or_else(|| login(user.as_ref()))
+    // What is given empty is not looked for elsewhere: the login name stands in for a name, and an address stays empty.
+    let given = |key| std::env::var_os(key).map(|value| BString::from(value.as_bytes()));
+    let name = given("GIT_COMMITTER_NAME").or_else(|| configured(["committer.name", "user.name"])).or_else(|| {
+        let user = user()?;
+        Some(full_name(user.gecos.to_bytes(), &user.name))
     });
-    let email =
-        env("GIT_COMMITTER_EMAIL").or_else(|| configured(["committer.email", "user.email"])).or_else(|| env("EMAIL"));
+    let name = name.map(without_crud).filter(|name| !name.is_empty()).unwrap_or_else(|| login(user().as_ref()));
+    let email = given("GIT_COMMITTER_EMAIL")
+        .or_else(|| configured(["committer.email", "user.email"]))
+        .or_else(|| given("EMAIL").filter(|email| !email.is_empty()));
     let email = email.unwrap_or_else(|| {
         let mut email = login(user().as_ref());
         email.push(b'@');
@@ -70,10 +72,6 @@ pub fn committer(config: &Config) -> BString {
     line.extend_from_slice(&without_crud(email));
     line.push(b'>');
     line
-}
-
-fn env(key: &str) -> Option<BString> {
-    std::env::var_os(key).filter(|value| !value.is_empty()).map(|value| value.as_os_str().as_bytes().into())
 }
 
 /// The first part of the gecos field, in which `&` stands for the login name with a capital.

@@ -70,6 +70,12 @@ impl Locksmith<'_> {
         Ok(held)
     }
 
+    /// Take over the file at `path`, which a dead process left.
+    pub fn adopt(&self, path: &Path) -> io::Result<Held> {
+        let ((), doomed) = self.interrupts.create(path, |path| path.symlink_metadata().map(drop))?;
+        Ok(Held { path: path.to_owned(), doomed: Some(doomed) })
+    }
+
     /// Make the file `path`, which must not exist, open for writing.
     pub fn create(&self, path: &Path) -> io::Result<(File, Held)> {
         let (file, held) = self.acquire(path, Some(Duration::ZERO), &mut MadeDirectories::default(), create_new)?;
@@ -139,8 +145,8 @@ impl Held {
         Ok(())
     }
 
-    /// It was replaced by a rename onto it: what is there now stays.
-    pub fn replaced(&mut self) {
+    /// Leave it where it is: it was replaced by a rename onto it, or somebody else is to find it.
+    pub fn leave(&mut self) {
         self.doomed = None;
     }
 }
@@ -154,10 +160,14 @@ impl Drop for Held {
 }
 
 impl MadeDirectories {
-    /// Take over the directories of `other`.
-    pub fn extend(&mut self, other: MadeDirectories) {
-        let mut other = other;
-        self.0.append(&mut other.0);
+    /// Where they are.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// Leave them where they are.
+    pub fn leave(&mut self) {
+        self.0.clear();
     }
 }
 

@@ -7,6 +7,7 @@
 use std::{
     fs::File,
     io::{self, ErrorKind, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -57,8 +58,8 @@ impl Line<'_> {
 }
 
 enum Body {
-    /// The lines behind the header, sorted, in memory that maps the file.
-    Mapped(gix::refs::packed::Buffer),
+    /// The lines behind the header, sorted, in memory that maps the file, which is kept open: so no other can get its inode.
+    Mapped(gix::refs::packed::Buffer, File),
     /// The lines behind the header, sorted.
     Read(Vec<u8>),
 }
@@ -75,9 +76,10 @@ impl Packed {
             Err(err) => return Err(err).with_context(failed),
         };
         if file.metadata().with_context(failed)?.len() > READ_UP_TO
-            && let Some(mapped) = Self::map(&path, &mut file, hash).with_context(failed)?
+            && let Some((buffer, peeled)) = Self::map(&path, &mut file, hash).with_context(failed)?
         {
-            return Ok(Some(mapped));
+            let (body, hex_len) = (Body::Mapped(buffer, file), hash.len_in_hex());
+            return Ok(Some(Packed { body, path, hex_len, peeled, was_sorted: true }));
         }
         // The file at hand, not the one that a rename may have put in its place.
         let mut content = Vec::new();
@@ -99,8 +101,9 @@ impl Packed {
         Ok(this)
     }
 
-    /// The lines mapped, if the header says that they need no sorting. `gix` does the mapping, which takes `unsafe`.
-    fn map(path: &Path, file: &mut File, hash: gix::hash::Kind) -> Result<Option<Self>> {
+    /// The lines of `file`, which is the one at `path`, mapped, with what the header promises, if that is that they need no
+    /// sorting. `gix` does the mapping, which takes `unsafe`.
+    fn map(path: &Path, file: &mut File, hash: gix::hash::Kind) -> Result<Option<(gix::refs::packed::Buffer, Peeled)>> {
         let mut head = Vec::with_capacity(4096);
         file.take(4096).read_to_end(&mut head)?;
         let header = Header::of(&head, path)?;
@@ -108,9 +111,17 @@ impl Packed {
             return Ok(None);
         }
         let Ok(buffer) = gix::refs::packed::Buffer::open(path.to_owned(), READ_UP_TO, hash) else { return Ok(None) };
+        // It was opened anew, and may have been replaced in between.
+        if !is_at(file, path) {
+            return Ok(None);
+        }
         check_end(buffer.as_ref(), path)?;
-        let (body, path) = (Body::Mapped(buffer), path.to_owned());
-        Ok(Some(Packed { body, path, hex_len: hash.len_in_hex(), peeled: header.peeled, was_sorted: true }))
+        Ok(Some((buffer, header.peeled)))
+    }
+
+    /// True if this is what stands at its path now.
+    pub fn is_current(&self) -> bool {
+        matches!(&self.body, Body::Mapped(_, file) if is_at(file, &self.path))
     }
 
     /// What the header promises about `^` lines.
@@ -126,7 +137,7 @@ impl Packed {
     /// Everything behind the header, in bytes.
     pub fn body(&self) -> &[u8] {
         match &self.body {
-            Body::Mapped(buffer) => buffer.as_ref(),
+            Body::Mapped(buffer, _) => buffer.as_ref(),
             Body::Read(bytes) => bytes,
         }
     }
@@ -270,6 +281,12 @@ impl Header {
         let len = memchr::memchr(b'\n', content).map_or(content.len(), |newline| newline + 1);
         Ok(Header { len, peeled, sorted: has("sorted") })
     }
+}
+
+/// True if `file` is the one at `path`.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+    file.metadata().is_ok_and(|ours| std::fs::metadata(path).is_ok_and(|there| identity(ours) == identity(there)))
 }
 
 /// A file whose last line is cut off was not written by anyone who knows how; git takes none of it.

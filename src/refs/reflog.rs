@@ -97,6 +97,21 @@ impl Log {
         Err(ErrorKind::NotFound.into())
     }
 
+    /// The log of ref `name` as a journal has it, to be made if `make`.
+    pub fn at(name: &BStr, paths: Paths<'_>, make: bool) -> Log {
+        Log { path: paths.log(name), create: make }
+    }
+
+    /// True if the file is made where it is not there.
+    pub fn is_made(&self) -> bool {
+        self.create
+    }
+
+    /// True if the log ends in this very line.
+    pub fn ends_in(&self, line: &[u8]) -> bool {
+        std::fs::read(&self.path).is_ok_and(|text| text.ends_with(line))
+    }
+
     /// The path of the file.
     pub fn path(&self) -> &std::path::Path {
         &self.path

@@ -51,13 +51,25 @@ impl Snapshot {
     /// Loose refs come first and packed-refs is opened after them, so that a ref which `git pack-refs` moves meanwhile is
     /// met in at least one place: it is in the new packed-refs before its loose file goes.
     pub fn read(repository: &Repository) -> Result<Self> {
+        Self::read_after(repository, None)
+    }
+
+    /// The refs as they are now. packed-refs is not looked at again if it is still the same file.
+    pub fn refresh(self, repository: &Repository) -> Result<Self> {
+        Self::read_after(repository, self.packed)
+    }
+
+    fn read_after(repository: &Repository, known: Option<Packed>) -> Result<Self> {
         let hash = repository.hash;
         if let RefFormat::Other(format) = &repository.ref_format {
             return Self::read_with_git(repository)
                 .with_context(|| format!("cannot read the refs, which are stored as {format}"));
         }
         let found = loose::scan(repository)?;
-        let packed = open_packed(repository)?;
+        let packed = match known.filter(Packed::is_current) {
+            Some(same) => Some(same),
+            None => open_packed(repository)?,
+        };
         let mut loose = Vec::with_capacity(found.len());
         for (name, value) in found {
             let hex = match value {

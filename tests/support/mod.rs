@@ -14,7 +14,10 @@ pub mod server;
 pub mod ssh;
 pub mod strace;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// The program under test.
 pub fn ours() -> &'static Path {
@@ -37,8 +40,13 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 pub fn optional_program(name: &str, debian_package: &str) -> Option<PathBuf> {
     let found = find_program(name);
     if found.is_none() {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        eprintln!("SKIPPED {test}: {name} is not installed (Debian: apt-get install {debian_package})");
+        skipped(&format!("{name} is not installed (Debian: apt-get install {debian_package})"));
     }
     found
+}
+
+/// Say that the running test is skipped, and why: past the harness, which shows nothing of a test that passes.
+pub fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    writeln!(std::io::stderr(), "SKIPPED {test}: {why}").expect("stderr");
 }

@@ -19,10 +19,14 @@ use std::{
 };
 
 use anyhow::Result;
+use bstr::BString;
 
-use super::{Aborted, Change, Committed, Failure, How, Phase, Prepared, Site, Slot, prepare::unable_to_create};
+use super::{
+    Aborted, Change, Committed, Failure, How, LogLine, Phase, Prepared, Site, Slot, prepare::unable_to_create,
+};
 use crate::{
-    balanced::journal::TransactionId,
+    balanced::journal::{Journal, TransactionId},
+    interrupt::HeldOff,
     refs::{
         lock::{Held, MadeDirectories, Waiting, remove_empty_parents, remove_empty_tree, sync_directory},
         name::is_per_worktree,
@@ -33,6 +37,9 @@ use crate::{
 
 /// How long a reader may take from its look at loose refs to its look at packed-refs, and still not see a mixture.
 const READERS_GAP: Duration = Duration::from_millis(3);
+
+/// How long a push that was decided waits for packed-refs where `receive.balancedTimeout` is 0.
+const LONG: Duration = Duration::from_secs(60);
 
 /// How long a directory that somebody made for a moment may bar a loose file.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -45,26 +52,33 @@ impl<'a> Prepared<'a> {
         let held_off = self.site.locksmith.interrupts.hold_off();
         let mut complaints = Vec::new();
         self.write_refs(&mut complaints)?;
-        self.write_logs(&mut complaints);
+        let (committed, journal) = self.finish(complaints, held_off);
+        drop(journal);
+        Ok(committed)
+    }
 
-        let (inner, lines) = (self.inner_lines(), self.hook_lines());
+    /// With the refs in place: logs, and freedom for everybody. What is left is the journal.
+    pub(super) fn finish(self, mut complaints: Vec<String>, held_off: HeldOff) -> (Committed, Option<Journal>) {
+        self.write_logs(&mut complaints);
+        let inner = if self.unpacks() { self.inner_lines() } else { BString::default() };
+        let lines = self.hook_lines();
         let Prepared { mut slots, journal, made, mut announced, site, failures, .. } = self;
         for slot in &mut slots {
             slot.free(site);
         }
-        drop((slots, journal, made));
+        drop((slots, made));
         announced.aborted.clear();
         drop(held_off);
         announced.tell(Phase::Committed, inner.as_ref());
         announced.tell(Phase::Committed, lines.as_ref());
         let outcomes = failures.into_iter().map(|failure| failure.map_or(Ok(()), Err)).collect();
-        Ok(Committed { outcomes, complaints })
+        (Committed { outcomes, complaints }, journal)
     }
 
-    fn write_refs(&mut self, complaints: &mut Vec<String>) -> Result<(), Aborted> {
+    pub(super) fn write_refs(&mut self, complaints: &mut Vec<String>) -> Result<(), Aborted> {
         let mut packed = None;
         if self.slots.iter().any(Slot::touches_packed) {
-            match self.lock_packed() {
+            match self.lock_packed(self.packed_refs_timeout()) {
                 Ok(locked) => packed = Some(locked),
                 Err(message) => self.fail_each(Slot::touches_packed, &message)?,
             }
@@ -101,9 +115,11 @@ impl<'a> Prepared<'a> {
             }
             index += 1;
         }
-        if self.site.config.fsync.references {
+        if self.is_durable() || self.site.config.fsync.references {
             for directory in changed {
-                sync_directory(&directory).ok();
+                if let Err(err) = sync_directory(&directory) {
+                    complaints.push(format!("cannot sync '{}': {err}", directory.display()));
+                }
             }
         }
         Ok(())
@@ -114,19 +130,33 @@ impl<'a> Prepared<'a> {
         edits.into_iter().try_for_each(|edit| self.fail(edit, Failure::general(message)))
     }
 
-    fn lock_packed(&self) -> Result<PackedRefs<'a>, String> {
-        let Site { paths, config, locksmith, repository } = self.site;
+    /// True if it was voted upon: then each step is on disk before the next.
+    pub(super) fn is_durable(&self) -> bool {
+        self.journal.as_ref().is_some_and(Journal::is_durable)
+    }
+
+    pub(super) fn lock_packed(&self, timeout: Option<Duration>) -> Result<PackedRefs<'a>, String> {
+        let Site { paths, locksmith, repository, .. } = self.site;
         let target = paths.packed_refs();
         let mut path = target.clone().into_os_string();
         path.push(".lock");
         let path = PathBuf::from(path);
-        let (timeout, mut made) = (config.packed_refs_timeout, MadeDirectories::default());
+        let mut made = MadeDirectories::default();
         let lock = match &self.journal {
             Some(journal) => locksmith.link(&path, &journal.id().link_text(), timeout, &mut made),
             None => locksmith.file(&path, b"", false, timeout, &mut made),
         };
         let lock = lock.map_err(|err| unable_to_create(&path, &err))?;
         PackedRefs::read(target, lock, self.database, locksmith, repository.hash).map_err(|err| format!("{err:#}"))
+    }
+
+    /// How long to wait for packed-refs: what was decided is not given up lightly.
+    fn packed_refs_timeout(&self) -> Option<Duration> {
+        let Site { config, .. } = self.site;
+        match self.is_durable() && !self.again {
+            true => Some(config.balanced_timeout.unwrap_or(LONG)),
+            false => config.packed_refs_timeout,
+        }
     }
 
     /// Steps 1 to 3, for refs that change together and for those that only lose their packed entry.
@@ -136,7 +166,9 @@ impl<'a> Prepared<'a> {
         let together = self.slots.iter().any(|slot| slot.is_together() && slot.touches_packed());
         let fsync = self.site.config.fsync;
         // A torn packed-refs is not one ref lost but all of them: whoever syncs anything syncs this.
-        let sync = fsync.references || together && (fsync.packs || fsync.pack_metadata || fsync.loose_objects);
+        let sync = self.is_durable()
+            || fsync.references
+            || together && (fsync.packs || fsync.pack_metadata || fsync.loose_objects);
 
         let mut as_they_are = Vec::new();
         for slot in self.slots.iter().filter(|slot| slot.is_together() && slot.touches_packed()) {
@@ -177,16 +209,10 @@ impl<'a> Prepared<'a> {
     }
 
     fn write_logs(&self, complaints: &mut Vec<String>) {
-        let Site { paths, config, locksmith, repository } = self.site;
-        let null = repository.hash.null();
+        let Site { paths, config, locksmith, .. } = self.site;
         let mut head_lock = None;
-        for slot in &self.slots {
-            let new = match slot.change {
-                Change::Nothing => continue,
-                Change::Write(value) => value.id,
-                Change::Delete => null,
-            };
-            if slot.head_log.is_some() && head_lock.is_none() {
+        for LogLine { name, log, old, new, .. } in &self.lines {
+            if name == "HEAD" && head_lock.is_none() {
                 let (path, mut made) = (paths.lock("HEAD".into()), MadeDirectories::default());
                 // A courtesy: the line goes to the log whether we get it or not.
                 head_lock = Some(match &self.journal {
@@ -196,14 +222,15 @@ impl<'a> Prepared<'a> {
                     None => locksmith.file(&path, b"", false, config.ref_lock_timeout, &mut made),
                 });
             }
-            for log in slot.logs.iter().chain(&slot.head_log) {
-                if let Err(err) = log.append(slot.old.unwrap_or(null), new, self.identity.as_ref(), locksmith) {
-                    complaints.push(format!("cannot append to '{}': {err}", log.path().display()));
-                }
+            if self.again && log.ends_in(&reflog::line(*old, *new, self.identity.as_ref())) {
+                continue;
             }
-            if slot.change == Change::Delete
-                && let Err(err) = reflog::remove(slot.name(), paths)
-            {
+            if let Err(err) = log.append(*old, *new, self.identity.as_ref(), locksmith) {
+                complaints.push(format!("cannot append to '{}': {err}", log.path().display()));
+            }
+        }
+        for slot in self.slots.iter().filter(|slot| slot.change == Change::Delete) {
+            if let Err(err) = reflog::remove(slot.name(), paths) {
                 complaints.push(format!("cannot remove '{}': {err}", paths.log(slot.name()).display()));
             }
         }
@@ -217,10 +244,10 @@ fn sorted(mut changes: Vec<packed_write::Change>) -> Vec<packed_write::Change> {
 
 impl Slot {
     /// True if packed-refs is rewritten for it, or has to be looked at under its lock.
-    fn touches_packed(&self) -> bool {
+    pub(super) fn touches_packed(&self) -> bool {
         let packable = !is_per_worktree(self.name());
         match self.how {
-            How::Alone => packable && self.change == Change::Delete,
+            How::Alone | How::Staged => packable && self.change == Change::Delete,
             How::Together { .. } => packable && self.change != Change::Nothing,
         }
     }
@@ -229,32 +256,38 @@ impl Slot {
         packed_write::Change { name: self.name().to_owned(), to }
     }
 
-    /// Put the new value of a ref that changes alone in its place.
+    /// Put the new value of a ref that has a commit point of its own in its place.
     fn put_alone(&mut self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-        if let (How::Alone, Change::Write(_), Some(lock)) = (self.how, self.change, self.locks.last_mut()) {
-            let name = self.names.last().map(|name| name.as_ref()).unwrap_or_default();
-            return put(lock, &site.paths.loose(name), changed);
+        let path = site.paths.loose(self.name());
+        match (self.how, self.change) {
+            (How::Alone, Change::Write(_)) => match self.locks.last_mut() {
+                Some(lock) => put(lock, &path, changed),
+                None => Ok(()),
+            },
+            (How::Staged, Change::Write(_)) => self.put_staged(&path, changed),
+            _ => Ok(()),
         }
+    }
+
+    /// Put the staged file, if there still is one, in its place, over the guard if there is one.
+    fn put_staged(&mut self, path: &Path, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        if let Some(staged) = &mut self.staged {
+            put(staged, path, changed)?;
+            if let Some(guard) = &mut self.guard {
+                guard.leave();
+            }
+        }
+        self.guard = None;
         Ok(())
     }
 
     /// After the rename of packed-refs: give it its loose file, or take that away.
     fn finish(&mut self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
         match (self.how, self.change) {
-            (_, Change::Nothing) | (How::Alone, Change::Write(_)) => Ok(()),
+            (_, Change::Nothing) | (How::Alone | How::Staged, Change::Write(_)) => Ok(()),
             (How::Together { .. }, Change::Delete) if self.touches_packed() => Ok(()),
             (_, Change::Delete) => self.unlink(site, changed),
-            (How::Together { .. }, Change::Write(_)) => {
-                let path = site.paths.loose(self.name());
-                if let Some(staged) = &mut self.staged {
-                    put(staged, &path, changed)?;
-                    if let Some(guard) = &mut self.guard {
-                        guard.replaced();
-                    }
-                }
-                self.guard = None;
-                Ok(())
-            }
+            (How::Together { .. }, Change::Write(_)) => self.put_staged(&site.paths.loose(self.name()), changed),
         }
     }
 

@@ -4,10 +4,16 @@
 //! it undoes whatever it did. What is made on disk and in which order, and why that is safe beside git, is in `commit`.
 //! All this is about loose files and packed-refs; refs that are stored in other ways git changes for us (`update_ref`).
 
+mod adopt;
+mod check;
 mod commit;
 mod conflicts;
 mod prepare;
+mod stage;
 pub mod update_ref;
+mod vote;
+
+pub use vote::{Decided, Settled, Unfinished, Voting};
 
 use anyhow::Result;
 use bstr::{BStr, BString, ByteVec};
@@ -163,6 +169,9 @@ pub struct Prepared<'a> {
     edits: Vec<Edit>,
     /// In the order of the edits.
     failures: Vec<Option<Failure>>,
+    lines: Vec<LogLine>,
+    /// Some of the lines may be in their logs already.
+    again: bool,
     date: Option<String>,
     /// The names and the date of the reflog's lines; empty where no ref has a log.
     identity: BString,
@@ -208,8 +217,17 @@ struct Slot {
     packed: bool,
     /// The value before.
     old: Option<ObjectId>,
-    logs: Vec<Log>,
-    head_log: Option<Log>,
+}
+
+/// A line that a reflog gets.
+struct LogLine {
+    edit: usize,
+    /// The ref whose log it is.
+    name: BString,
+    log: Log,
+    /// Null for none, both.
+    old: ObjectId,
+    new: ObjectId,
 }
 
 /// How a ref comes to its new value.
@@ -217,6 +235,8 @@ struct Slot {
 enum How {
     /// By the rename of its lock file.
     Alone,
+    /// By the rename of its staged file: it is the only one of its transaction that changes.
+    Staged,
     /// By the one rename of packed-refs.
     Together {
         /// It then stays without a loose file.
@@ -319,8 +339,7 @@ impl Prepared<'_> {
         let null = self.site.repository.hash.null();
         let new = |slot: &Slot| match slot.change {
             Change::Nothing => slot.old.unwrap_or(null),
-            Change::Write(value) => value.id,
-            Change::Delete => null,
+            change => change.value(null),
         };
         let mut updates: Vec<_> =
             self.slots.iter().map(|slot| (slot.old.unwrap_or(null), new(slot), slot.name())).collect();
@@ -335,10 +354,16 @@ impl Prepared<'_> {
 
     /// Leave out edit `index` for a reason that lies outside of refs, and that was told.
     pub fn withdraw(&mut self, index: usize, refusal: Refusal) {
-        self.slots.retain(|slot| slot.edit != index);
+        self.drop_edit(index);
         if let Some(failure) = self.failures.get_mut(index) {
             failure.get_or_insert(Failure { refusal, message: BString::default() });
         }
+    }
+
+    /// Let go of everything that is held for edit `index`.
+    fn drop_edit(&mut self, index: usize) {
+        self.slots.retain(|slot| slot.edit != index);
+        self.lines.retain(|line| line.edit != index);
     }
 
     /// What the hook is told from `prepared` on: the refs that change, those behind symrefs last; old values as asked for.
@@ -353,6 +378,11 @@ impl Prepared<'_> {
             }
         }
         lines
+    }
+
+    /// True if a ref goes that packed-refs has.
+    fn unpacks(&self) -> bool {
+        self.slots.iter().any(|slot| slot.packed && slot.change == Change::Delete)
     }
 
     /// What git tells the hook about packed-refs, which is a transaction inside the other for it: the refs that go.

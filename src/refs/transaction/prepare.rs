@@ -2,28 +2,24 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind},
     path::Path,
 };
 
 use bstr::{BStr, BString, ByteSlice};
-use gix::{ObjectId, objs::Kind};
 
 use super::{
     Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Phase, Prepared, Queued, Site, Slot,
-    conflicts::{self, Taken},
+    conflicts,
 };
 use crate::{
     balanced::journal::{Journal, TransactionId},
     objects::database::Database,
     refs::{
-        identity,
         lock::{Held, MadeDirectories, Waiting, remove_empty_tree},
         loose::{self, Loose},
         name::{is_well_formed, prefixes},
-        packed::Packed,
-        packed_write::{self, Value, peel},
-        reflog::Log,
+        packed_write::Value,
     },
 };
 
@@ -39,6 +35,26 @@ impl<'a> Queued<'a> {
     /// With [`Mode::EachAlone`] a bad edit becomes a failure of its own, and the result is about the others; only a veto of
     /// the hook, and what bars every change, is an error. An error leaves nothing behind.
     pub fn prepare(self, database: &'a Database, mode: Mode, hook: Option<Hook<'a>>) -> Result<Prepared<'a>, Aborted> {
+        self.prepare_as(database, mode, None, hook)
+    }
+
+    /// The same for a push that is to be voted upon, all or none, as transaction `id`: what is prepared outlasts this process.
+    pub fn prepare_for_vote(
+        self,
+        database: &'a Database,
+        id: TransactionId,
+        hook: Option<Hook<'a>>,
+    ) -> Result<Prepared<'a>, Aborted> {
+        self.prepare_as(database, Mode::AllOrNone, Some(id), hook)
+    }
+
+    fn prepare_as(
+        self,
+        database: &'a Database,
+        mode: Mode,
+        vote: Option<TransactionId>,
+        hook: Option<Hook<'a>>,
+    ) -> Result<Prepared<'a>, Aborted> {
         let Queued { site, edits, date } = self;
         if site.repository.inside_quarantine {
             return Err(Aborted::new(mode, INSIDE_QUARANTINE));
@@ -53,6 +69,8 @@ impl<'a> Queued<'a> {
             mode,
             edits: Vec::new(),
             failures: edits.iter().map(|_| None).collect(),
+            lines: Vec::new(),
+            again: false,
             date,
             identity: BString::default(),
         };
@@ -60,7 +78,7 @@ impl<'a> Queued<'a> {
             prepared.fail(index, failure)?;
         }
         prepared.announced.ask_first(mode, &edits, &prepared.failures)?;
-        prepared.lock_all(&edits)?;
+        prepared.lock_all(&edits, vote)?;
         prepared.check_all(&edits)?;
         prepared.stage_all(&edits)?;
         prepared.edits = edits;
@@ -94,19 +112,19 @@ impl Prepared<'_> {
         if self.mode == Mode::AllOrNone {
             return Err(Aborted::new(self.mode, failure.message));
         }
-        self.slots.retain(|slot| slot.edit != index);
+        self.drop_edit(index);
         self.failures[index].get_or_insert(failure);
         Ok(())
     }
 
-    fn lock_all(&mut self, edits: &[Edit]) -> Result<(), Aborted> {
+    fn lock_all(&mut self, edits: &[Edit], vote: Option<TransactionId>) -> Result<(), Aborted> {
         let mut order: Vec<usize> = (0..edits.len()).filter(|&index| self.failures[index].is_none()).collect();
         // All pushes lock in the same order, so that of two that overlap one gets through.
         order.sort_unstable_by_key(|&index| &edits[index].name);
         let creations = order.iter().filter(|&&index| edits[index].is_creation()).count();
         let many = creations >= MANY;
         let together = match self.mode {
-            Mode::AllOrNone => order.len() > 1,
+            Mode::AllOrNone => vote.is_some() || order.len() > 1,
             Mode::EachAlone => many,
         };
         let is_together = |edit: &Edit| together && (self.mode == Mode::AllOrNone || edit.is_creation());
@@ -117,8 +135,13 @@ impl Prepared<'_> {
         let mut hows: Vec<How> = edits.iter().map(how).collect();
         if together {
             let edits = order.iter().map(|&index| &edits[index]).filter(|edit| is_together(edit));
-            match self.begin_journal(edits) {
+            let voted = vote.is_some();
+            match self.begin_journal(edits, vote) {
                 Ok(journal) => self.journal = Some(journal),
+                Err(err) if err.kind() == ErrorKind::Unsupported && voted => {
+                    let why = "a balanced push needs a file system with symbolic links and locks (flock)";
+                    return Err(Aborted::new(self.mode, why));
+                }
                 // As git does it, then: one after the other.
                 Err(err) if err.kind() == ErrorKind::Unsupported => hows.fill(How::Alone),
                 Err(err) => {
@@ -136,24 +159,23 @@ impl Prepared<'_> {
         Ok(())
     }
 
-    fn begin_journal<'e>(&self, edits: impl Iterator<Item = &'e Edit>) -> io::Result<Journal> {
-        let mut names: Vec<BString> = vec!["HEAD".into()];
+    fn begin_journal<'e>(
+        &self,
+        edits: impl Iterator<Item = &'e Edit>,
+        vote: Option<TransactionId>,
+    ) -> io::Result<Journal> {
+        let mut names = BTreeSet::from([BString::from("HEAD")]);
         for edit in edits {
-            names.push(edit.name.clone());
-            for _ in 0..MAX_DEPTH {
-                let Some(Loose::Symbolic(target)) =
-                    names.last().map(|name| loose::read_ref(self.site.repository, name.as_ref()))
-                else {
-                    break;
-                };
-                if !is_well_formed(target.as_ref()) {
-                    break;
+            let mut name = edit.name.clone();
+            while names.insert(name.clone()) {
+                match loose::read_ref(self.site.repository, name.as_ref()) {
+                    Loose::Symbolic(target) if is_well_formed(target.as_ref()) => name = target,
+                    _ => break,
                 }
-                names.push(target);
             }
         }
-        let names: Vec<&BStr> = names.iter().map(|name| name.as_ref()).collect();
-        Journal::begin(TransactionId::new(), self.site.paths, &names, self.site.locksmith)
+        let durable = vote.is_some();
+        Journal::begin(vote.unwrap_or_default(), durable, self.site.paths, names, self.site.locksmith)
     }
 
     /// Lock the ref of `edit`, and what it leads to; read it under the lock.
@@ -170,8 +192,6 @@ impl Prepared<'_> {
             broken: false,
             packed: false,
             old: None,
-            logs: Vec::new(),
-            head_log: None,
         };
         loop {
             let name = slot.name().to_owned();
@@ -208,10 +228,10 @@ impl Prepared<'_> {
     fn lock_name(&mut self, name: &BStr, edit: &Edit, how: How, locked: &BTreeSet<BString>) -> Result<Held, Failure> {
         let Site { config, paths, locksmith, .. } = self.site;
         let path = paths.lock(name);
-        let held = match (how, &self.journal) {
-            (How::Together { .. }, Some(journal)) => {
+        let held = match (how, &mut self.journal) {
+            (How::Together { .. }, Some(journal)) => journal.announce(name).and_then(|()| {
                 locksmith.link(&path, &journal.id().link_text(), config.ref_lock_timeout, &mut self.made)
-            }
+            }),
             _ => {
                 let contents = if edit.is_deletion() { String::new() } else { format!("{}\n", edit.new) };
                 locksmith.file(
@@ -260,62 +280,10 @@ impl Prepared<'_> {
         })
     }
 
-    /// With every lock held: old values, names that exclude each other, new values.
-    fn check_all(&mut self, edits: &[Edit]) -> Result<(), Aborted> {
-        let hash = self.site.repository.hash;
-        let needs_packed = |slot: &Slot| slot.loose.is_none() || slot.is_together() || edits[slot.edit].is_deletion();
-        let packed = match self.slots.iter().any(needs_packed) {
-            // Read now and not before: what pack-refs moved there until we had the lock must be seen.
-            true => Packed::open(self.site.paths.packed_refs(), hash),
-            false => Ok(None),
-        };
-        let packed = packed.map_err(|err| Aborted::new(self.mode, format!("{err:#}")))?;
-        let mut taken = Taken::new(self.slots.iter().map(|slot| slot.name()));
-        let mut index = 0;
-        while let Some(slot) = self.slots.get_mut(index) {
-            let edit = &edits[slot.edit];
-            let checked = check_slot(slot, edit, packed.as_ref(), &taken, self.site, self.database);
-            match checked {
-                Ok(()) => index += 1,
-                Err(failure) => {
-                    taken.remove(slot.name());
-                    let edit = slot.edit;
-                    self.fail(edit, failure)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Find the logs, and write down what is to be renamed into place.
-    fn stage_all(&mut self, edits: &[Edit]) -> Result<(), Aborted> {
-        let head = match loose::read_ref(self.site.repository, "HEAD".into()) {
-            Loose::Symbolic(target) => target,
-            _ => BString::default(),
-        };
-        let mut index = 0;
-        while let Some(slot) = self.slots.get_mut(index) {
-            let edit = slot.edit;
-            let staged = find_logs(slot, &head, self.site, &mut self.made)
-                .and_then(|()| stage(slot, self.journal.as_mut(), self.site))
-                .map_err(|why| Failure::general(format!("cannot update the ref '{}': {why}", edits[edit].name)));
-            match staged {
-                Ok(()) => index += 1,
-                Err(failure) => self.fail(edit, failure)?,
-            }
-        }
-        if self.slots.iter().any(|slot| slot.head_log.is_some() || !slot.logs.is_empty()) {
-            self.identity = identity::committer(self.site.config);
-            self.identity.push(b' ');
-            self.identity.extend_from_slice(self.date.take().unwrap_or_else(identity::now).as_bytes());
-        }
-        Ok(())
-    }
-
     /// Tell the hook that everything is prepared.
     fn announce(&mut self) -> Result<(), Aborted> {
         let inner = self.inner_lines();
-        if self.slots.iter().any(|slot| slot.packed && slot.change == Change::Delete) {
+        if self.unpacks() {
             self.announced.ask(self.mode, Phase::Preparing, inner.as_ref())?;
             self.announced.ask(self.mode, Phase::Prepared, inner.as_ref())?;
             self.announced.aborted.push(inner);
@@ -329,140 +297,7 @@ impl Prepared<'_> {
     }
 }
 
-/// Old value, clashes of names, new value.
-fn check_slot(
-    slot: &mut Slot,
-    edit: &Edit,
-    packed: Option<&Packed>,
-    taken: &Taken,
-    site: Site<'_>,
-    database: &Database,
-) -> Result<(), Failure> {
-    let name = slot.name().to_owned();
-    let name = name.as_bstr();
-    let unreadable = |err: anyhow::Error| Failure::general(cannot_lock(edit, format!("{err:#}")));
-    let entry = packed_write::find(packed, name).map_err(unreadable)?;
-    slot.packed = entry.is_some();
-    slot.old = match slot.loose {
-        Some(value) => Some(value.id),
-        None if slot.broken => None,
-        None => entry,
-    };
-    if slot.broken && !(edit.is_deletion() && edit.old.is_none()) {
-        return Err(Failure::general(cannot_lock(
-            edit,
-            format!("unable to resolve reference '{name}': reference broken"),
-        )));
-    }
-    check_old_value(name, edit, slot.old)?;
-    if slot.old.is_none() && !edit.is_deletion() {
-        conflicts::check(name, edit, packed, taken, site)?;
-    } else if slot.loose.is_none() && !slot.broken {
-        // A directory where the loose file is to be would bar it in the end.
-        remove_empty_tree(&site.paths.loose(name));
-    }
-    slot.change = match slot.old {
-        _ if edit.is_deletion() && slot.old.is_none() && !slot.broken => Change::Nothing,
-        _ if edit.is_deletion() => Change::Delete,
-        Some(old) if old == edit.new => Change::Nothing,
-        _ => Change::Write(new_value(name, edit, slot.is_together(), database)?),
-    };
-    if slot.is_together()
-        && slot.change != Change::Nothing
-        && let Some(value) = &mut slot.loose
-    {
-        // Its object may be missing: then nobody can say what it peels to, and it is a ref all the same.
-        value.peeled = peel(database, value.id).unwrap_or_default();
-    }
-    Ok(())
-}
-
-/// Whether the ref `name` has the value that the edit asks for.
-pub(super) fn check_old_value(name: &BStr, edit: &Edit, actual: Option<ObjectId>) -> Result<(), Failure> {
-    match (edit.old, actual) {
-        (Some(expected), None) if !expected.is_null() => {
-            let message = format!("unable to resolve reference '{name}'");
-            Err(Failure::new("reference does not exist", cannot_lock(edit, message)))
-        }
-        (Some(expected), Some(_)) if expected.is_null() => {
-            Err(Failure::new("reference already exists", cannot_lock(edit, "reference already exists".into())))
-        }
-        (Some(expected), Some(actual)) if expected != actual => {
-            let message = format!("is at {actual} but expected {expected}");
-            Err(Failure::new("incorrect old value provided", cannot_lock(edit, message)))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The new value, which must be there, and a commit if the ref is a branch.
-pub(super) fn new_value(name: &BStr, edit: &Edit, together: bool, database: &Database) -> Result<Value, Failure> {
-    let invalid = |message: String| Failure::new("invalid new value provided", message);
-    let id = edit.new;
-    match database.header(&id) {
-        Ok(Some((kind, _))) if kind != Kind::Commit && name.starts_with(b"refs/heads/") => {
-            Err(invalid(format!("trying to write non-commit object {id} to branch '{name}'")))
-        }
-        Ok(Some((Kind::Tag, _))) if together => {
-            let peeled = peel(database, id)
-                .map_err(|err| invalid(format!("trying to write ref '{name}' with broken tag {id}: {err:#}")))?;
-            Ok(Value { id, peeled })
-        }
-        Ok(Some(_)) => Ok(Value { id, peeled: None }),
-        Ok(None) => Err(invalid(format!("trying to write ref '{name}' with nonexistent object {id}"))),
-        Err(err) => Err(invalid(format!("trying to write ref '{name}' with object {id}: {err:#}"))),
-    }
-}
-
-fn find_logs(slot: &mut Slot, head: &BString, site: Site<'_>, made: &mut MadeDirectories) -> Result<(), String> {
-    if slot.change == Change::Nothing {
-        return Ok(());
-    }
-    let mut find = |name: &BStr| {
-        Log::prepare(name, site.paths, site.config.log_all_ref_updates, site.locksmith, made).map_err(|barred| barred.0)
-    };
-    let targets = slot.names.len() - 1;
-    for (index, name) in slot.names.iter().enumerate() {
-        // The log of a deleted ref goes.
-        if index < targets || slot.change != Change::Delete {
-            slot.logs.extend(find(name.as_ref())?);
-        }
-    }
-    if slot.names.contains(head) {
-        slot.head_log = find("HEAD".into())?;
-    }
-    Ok(())
-}
-
-/// Write the file that is to be renamed into the ref's place at the end.
-fn stage(slot: &mut Slot, journal: Option<&mut Journal>, site: Site<'_>) -> Result<(), String> {
-    let (How::Together { packed_only: false }, Change::Write(value), Some(journal)) = (slot.how, slot.change, journal)
-    else {
-        return Ok(());
-    };
-    let mut write = || {
-        let path = site.paths.loose(slot.name());
-        let staged = journal.staging(site.locksmith)?.join(slot.edit.to_string());
-        let beside = path.with_file_name(format!("{}-{}.lock", journal.id().link_text(), slot.edit));
-        let staged = if same_device(&staged, &beside)? { staged } else { beside };
-        let (mut file, held) = site.locksmith.create(&staged)?;
-        writeln!(file, "{}", value.id)?;
-        if site.config.fsync.references {
-            file.sync_all()?;
-        }
-        io::Result::Ok(held)
-    };
-    slot.staged = Some(write().map_err(|err| format!("cannot stage its value: {err}"))?);
-    Ok(())
-}
-
-fn same_device(a: &Path, b: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &Path| path.parent().map(|dir| dir.metadata().map(|meta| meta.dev())).transpose();
-    Ok(device(a)? == device(b)?)
-}
-
-fn cannot_lock(edit: &Edit, why: String) -> String {
+pub(super) fn cannot_lock(edit: &Edit, why: String) -> String {
     format!("cannot lock ref '{}': {why}", edit.name)
 }
 

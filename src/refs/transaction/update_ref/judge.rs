@@ -7,8 +7,8 @@ use bstr::{BStr, ByteSlice};
 
 use super::super::{
     Edit, Failure, Site,
+    check::{check_old_value, new_value},
     conflicts::{self, Taken},
-    prepare::{check_old_value, new_value},
 };
 use crate::{
     objects::database::Database,

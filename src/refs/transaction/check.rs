@@ -1,0 +1,139 @@
+//! With every ref locked: is it as it was asked to be, and may it become what was asked for?
+
+use bstr::{BStr, ByteSlice};
+use gix::{ObjectId, objs::Kind};
+
+use super::{
+    Aborted, Change, Edit, Failure, How, Prepared, Site, Slot,
+    conflicts::{self, Taken},
+    prepare::cannot_lock,
+};
+use crate::{
+    objects::database::Database,
+    refs::{
+        lock::remove_empty_tree,
+        packed::Packed,
+        packed_write::{self, Value, peel},
+    },
+};
+
+impl Prepared<'_> {
+    /// With every lock held: old values, names that exclude each other, new values.
+    pub(super) fn check_all(&mut self, edits: &[Edit]) -> Result<(), Aborted> {
+        let hash = self.site.repository.hash;
+        let needs_packed = |slot: &Slot| slot.loose.is_none() || slot.is_together() || edits[slot.edit].is_deletion();
+        let packed = match self.slots.iter().any(needs_packed) {
+            // Read now and not before: what pack-refs moved there until we had the lock must be seen.
+            true => Packed::open(self.site.paths.packed_refs(), hash),
+            false => Ok(None),
+        };
+        let packed = packed.map_err(|err| Aborted::new(self.mode, format!("{err:#}")))?;
+        let mut taken = Taken::new(self.slots.iter().map(|slot| slot.name()));
+        let mut index = 0;
+        while let Some(slot) = self.slots.get_mut(index) {
+            let edit = &edits[slot.edit];
+            let checked = check_slot(slot, edit, packed.as_ref(), &taken, self.site, self.database);
+            match checked {
+                Ok(()) => index += 1,
+                Err(failure) => {
+                    taken.remove(slot.name());
+                    let edit = slot.edit;
+                    self.fail(edit, failure)?;
+                }
+            }
+        }
+        let mut changing = self.slots.iter_mut().filter(|slot| slot.change != Change::Nothing);
+        // One ref needs no packed-refs to commit at one instant.
+        if let (Some(only), None) = (changing.next(), changing.next())
+            && only.is_together()
+        {
+            only.how = How::Staged;
+        }
+        Ok(())
+    }
+}
+
+/// Old value, clashes of names, new value.
+fn check_slot(
+    slot: &mut Slot,
+    edit: &Edit,
+    packed: Option<&Packed>,
+    taken: &Taken,
+    site: Site<'_>,
+    database: &Database,
+) -> Result<(), Failure> {
+    let name = slot.name().to_owned();
+    let name = name.as_bstr();
+    let unreadable = |err: anyhow::Error| Failure::general(cannot_lock(edit, format!("{err:#}")));
+    let entry = packed_write::find(packed, name).map_err(unreadable)?;
+    slot.packed = entry.is_some();
+    slot.old = match slot.loose {
+        Some(value) => Some(value.id),
+        None if slot.broken => None,
+        None => entry,
+    };
+    if slot.broken && !(edit.is_deletion() && edit.old.is_none()) {
+        return Err(Failure::general(cannot_lock(
+            edit,
+            format!("unable to resolve reference '{name}': reference broken"),
+        )));
+    }
+    check_old_value(name, edit, slot.old)?;
+    if slot.old.is_none() && !edit.is_deletion() {
+        conflicts::check(name, edit, packed, taken, site)?;
+    } else if slot.loose.is_none() && !slot.broken {
+        // A directory where the loose file is to be would bar it in the end.
+        remove_empty_tree(&site.paths.loose(name));
+    }
+    slot.change = match slot.old {
+        _ if edit.is_deletion() && slot.old.is_none() && !slot.broken => Change::Nothing,
+        _ if edit.is_deletion() => Change::Delete,
+        Some(old) if old == edit.new => Change::Nothing,
+        _ => Change::Write(new_value(name, edit, slot.is_together(), database)?),
+    };
+    if slot.is_together()
+        && slot.change != Change::Nothing
+        && let Some(value) = &mut slot.loose
+    {
+        // Its object may be missing: then nobody can say what it peels to, and it is a ref all the same.
+        value.peeled = peel(database, value.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Whether the ref `name` has the value that the edit asks for.
+pub(super) fn check_old_value(name: &BStr, edit: &Edit, actual: Option<ObjectId>) -> Result<(), Failure> {
+    match (edit.old, actual) {
+        (Some(expected), None) if !expected.is_null() => {
+            let message = format!("unable to resolve reference '{name}'");
+            Err(Failure::new("reference does not exist", cannot_lock(edit, message)))
+        }
+        (Some(expected), Some(_)) if expected.is_null() => {
+            Err(Failure::new("reference already exists", cannot_lock(edit, "reference already exists".into())))
+        }
+        (Some(expected), Some(actual)) if expected != actual => {
+            let message = format!("is at {actual} but expected {expected}");
+            Err(Failure::new("incorrect old value provided", cannot_lock(edit, message)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The new value, which must be there, and a commit if the ref is a branch.
+pub(super) fn new_value(name: &BStr, edit: &Edit, together: bool, database: &Database) -> Result<Value, Failure> {
+    let invalid = |message: String| Failure::new("invalid new value provided", message);
+    let id = edit.new;
+    match database.header(&id) {
+        Ok(Some((kind, _))) if kind != Kind::Commit && name.starts_with(b"refs/heads/") => {
+            Err(invalid(format!("trying to write non-commit object {id} to branch '{name}'")))
+        }
+        Ok(Some((Kind::Tag, _))) if together => {
+            let peeled = peel(database, id)
+                .map_err(|err| invalid(format!("trying to write ref '{name}' with broken tag {id}: {err:#}")))?;
+            Ok(Value { id, peeled })
+        }
+        Ok(Some(_)) => Ok(Value { id, peeled: None }),
+        Ok(None) => Err(invalid(format!("trying to write ref '{name}' with nonexistent object {id}"))),
+        Err(err) => Err(invalid(format!("trying to write ref '{name}' with object {id}: {err:#}"))),
+    }
+}

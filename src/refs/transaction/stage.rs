@@ -1,0 +1,129 @@
+//! Writing down what is renamed into place at the end, and finding the logs: the last steps that can fail.
+
+use std::{
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use bstr::{BStr, BString};
+use gix::ObjectId;
+
+use super::{Aborted, Change, Edit, Failure, How, LogLine, Prepared, Site, Slot};
+use crate::{
+    balanced::journal::Journal,
+    refs::{
+        identity,
+        lock::{Held, MadeDirectories},
+        loose::{self, Loose},
+        packed_write::Value,
+        reflog::Log,
+    },
+};
+
+impl Prepared<'_> {
+    /// Find the logs, and write down what is to be renamed into place.
+    pub(super) fn stage_all(&mut self, edits: &[Edit]) -> Result<(), Aborted> {
+        let head = match loose::read_ref(self.site.repository, "HEAD".into()) {
+            Loose::Symbolic(target) => target,
+            _ => BString::default(),
+        };
+        let mut index = 0;
+        while let Some(slot) = self.slots.get_mut(index) {
+            let edit = slot.edit;
+            let staged = find_logs(slot, &head, self.site, &mut self.made).and_then(|lines| {
+                self.lines.extend(lines);
+                slot.stage(self.journal.as_mut(), self.site)
+            });
+            match staged {
+                Ok(()) => index += 1,
+                Err(why) => {
+                    let message = format!("cannot update the ref '{}': {why}", edits[edit].name);
+                    self.fail(edit, Failure::general(message))?;
+                }
+            }
+        }
+        if !self.lines.is_empty() {
+            self.identity = identity::committer(self.site.config);
+            self.identity.push(b' ');
+            self.identity.extend_from_slice(self.date.take().unwrap_or_else(identity::now).as_bytes());
+        }
+        Ok(())
+    }
+}
+
+fn find_logs(slot: &Slot, head: &BString, site: Site<'_>, made: &mut MadeDirectories) -> Result<Vec<LogLine>, String> {
+    if slot.change == Change::Nothing {
+        return Ok(Vec::new());
+    }
+    let null = site.repository.hash.null();
+    let (old, new) = (slot.old.unwrap_or(null), slot.change.value(null));
+    let mut lines = Vec::new();
+    let mut find = |name: &BStr| {
+        let log = Log::prepare(name, site.paths, site.config.log_all_ref_updates, site.locksmith, made);
+        let log = log.map_err(|barred| barred.0)?;
+        lines.extend(log.map(|log| LogLine { edit: slot.edit, name: name.to_owned(), log, old, new }));
+        Ok::<(), String>(())
+    };
+    let targets = slot.names.len() - 1;
+    for (index, name) in slot.names.iter().enumerate() {
+        // The log of a deleted ref goes.
+        if index < targets || slot.change != Change::Delete {
+            find(name.as_ref())?;
+        }
+    }
+    if slot.names.contains(head) {
+        find("HEAD".into())?;
+    }
+    Ok(lines)
+}
+
+impl Slot {
+    /// Write the file that is to be renamed into the ref's place at the end, where that is not the lock.
+    pub(super) fn stage(&mut self, journal: Option<&mut Journal>, site: Site<'_>) -> Result<(), String> {
+        let (How::Staged | How::Together { packed_only: false }, Change::Write(value), Some(journal)) =
+            (self.how, self.change, journal)
+        else {
+            return Ok(());
+        };
+        let staged = write_staged(&site.paths.loose(self.name()), self.edit, value, journal, site);
+        self.staged = Some(staged.map_err(|err| format!("cannot stage its value: {err}"))?);
+        Ok(())
+    }
+}
+
+fn write_staged(path: &Path, number: usize, value: Value, journal: &mut Journal, site: Site<'_>) -> io::Result<Held> {
+    let [with_journal, beside] = staged_paths(path, number, journal, site)?;
+    let staged = if device(&with_journal)? == device(&beside)? { with_journal } else { beside };
+    let (mut file, held) = site.locksmith.create(&staged)?;
+    writeln!(file, "{}", value.id)?;
+    if journal.is_durable() || site.config.fsync.references {
+        file.sync_all()?;
+    }
+    Ok(held)
+}
+
+/// Where the value of the ref at `path` may be staged: with the journal, or beside the ref, where that is another device.
+pub(super) fn staged_paths(
+    path: &Path,
+    number: usize,
+    journal: &mut Journal,
+    site: Site<'_>,
+) -> io::Result<[PathBuf; 2]> {
+    let with_journal = journal.staging(site.locksmith)?.join(number.to_string());
+    Ok([with_journal, path.with_file_name(format!("{}-{number}.lock", journal.id().link_text()))])
+}
+
+fn device(path: &Path) -> io::Result<Option<u64>> {
+    path.parent().map(|directory| Ok(directory.metadata()?.dev())).transpose()
+}
+
+impl Change {
+    /// The value afterwards of a ref that changes, `null` if it goes.
+    pub(super) fn value(self, null: ObjectId) -> ObjectId {
+        match self {
+            Change::Write(value) => value.id,
+            Change::Nothing | Change::Delete => null,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Between Prepared and Committed, where a vote decides: what was prepared is written down so that it outlasts this process.
+//!
+//! `Voting` is undone when it is dropped. From `Decided` on there is no way back: what is dropped then is left as it is,
+//! for a recovery to finish.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use bstr::{BStr, BString};
+use gix::ObjectId;
+
+use super::{Aborted, Change, Committed, How, Prepared, Slot};
+use crate::{
+    balanced::{
+        format::{CommitsBy, Intent, LogLine, State, TransactionId, Update},
+        journal::Journal,
+    },
+    interrupt::HeldOff,
+    refs::lock::sync_directory,
+};
+
+/// A transaction that is on disk, and about to be voted upon.
+pub struct Voting<'a>(Prepared<'a>);
+
+/// A transaction that will be carried out, by this process or another. The new objects must be in place before it is.
+pub struct Decided<'a> {
+    /// `None` once it is carried out.
+    pub(super) prepared: Option<Prepared<'a>>,
+    /// Signals wait: what is decided is not to be undone.
+    _held_off: HeldOff,
+}
+
+/// A transaction that could not be carried out to its end; its locks and its journal are left for a recovery.
+#[derive(Debug)]
+pub struct Unfinished(pub BString);
+
+/// A transaction whose refs have their new values, and whose journal says so.
+pub struct Settled {
+    /// What came of it.
+    pub committed: Committed,
+    journal: Option<Journal>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Write everything down that a vote may decide; `objects` is the quarantine's name in the object directory.
+    ///
+    /// Only what was prepared [for a vote](super::Queued::prepare_for_vote) may come here. The new objects are on disk by then.
+    pub fn open_vote(mut self, objects: Option<&BStr>) -> Result<Voting<'a>, Aborted> {
+        let mode = self.mode;
+        let cannot = |why: &dyn std::fmt::Display| Aborted::new(mode, format!("cannot prepare the vote: {why}"));
+        if self.slots.iter().any(Slot::touches_packed) {
+            // A lock that nobody frees must be met now, and not after a yes.
+            let timeout = self.site.config.packed_refs_timeout;
+            drop(self.lock_packed(timeout).map_err(|why| Aborted::new(mode, why))?);
+        }
+        self.sync_directories().map_err(|err| cannot(&err))?;
+        let intent = self.intent(objects);
+        let journal = self.journal.as_mut().ok_or_else(|| cannot(&"it has no journal"))?;
+        journal.open_vote(&intent).map_err(|err| cannot(&err))?;
+        Ok(Voting(self))
+    }
+
+    /// Make the names of locks, guards and staged files last.
+    fn sync_directories(&self) -> std::io::Result<()> {
+        let mut directories = BTreeSet::new();
+        for slot in &self.slots {
+            let held = slot.locks.iter().chain(&slot.guard).chain(&slot.staged);
+            directories.extend(held.filter_map(|held| held.path().parent()).map(PathBuf::from));
+        }
+        // A directory that was made for one of them is a name in the one above it.
+        directories.extend(self.made.paths().filter_map(|path| path.parent()).map(PathBuf::from));
+        directories.iter().try_for_each(|directory| sync_directory(directory))
+    }
+
+    fn intent(&self, objects: Option<&BStr>) -> Intent {
+        let null = self.site.repository.hash.null();
+        let update = |slot: &Slot| Update {
+            number: slot.edit,
+            how: match (slot.change, slot.how) {
+                (Change::Nothing, _) => CommitsBy::Nothing,
+                (_, How::Together { packed_only: true }) => CommitsBy::PackedRefsOnly,
+                (_, How::Together { packed_only: false }) => CommitsBy::PackedRefs,
+                (_, How::Alone | How::Staged) => CommitsBy::LooseFile,
+            },
+            old: slot.old.unwrap_or(null),
+            new: match slot.change {
+                Change::Nothing => slot.old.unwrap_or(null),
+                change => change.value(null),
+            },
+            peeled: match slot.change {
+                Change::Write(value) => value.peeled,
+                Change::Nothing | Change::Delete => None,
+            },
+            name: slot.name().to_owned(),
+        };
+        let log = |line: &super::LogLine| LogLine {
+            old: line.old,
+            new: line.new,
+            make: line.log.is_made(),
+            name: line.name.clone(),
+        };
+        Intent {
+            updates: self.slots.iter().map(update).collect(),
+            logs: self.lines.iter().map(log).collect(),
+            identity: self.identity.clone(),
+            objects: objects.map(BStr::to_owned),
+        }
+    }
+
+    /// Let go of everything without undoing it.
+    pub(super) fn leave(mut self) {
+        for slot in &mut self.slots {
+            slot.locks.iter_mut().chain(&mut slot.guard).chain(&mut slot.staged).for_each(|held| held.leave());
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.leave();
+        }
+        self.made.leave();
+        self.announced.aborted.clear();
+    }
+}
+
+impl<'a> Voting<'a> {
+    /// The name of the transaction.
+    pub fn id(&self) -> Option<&TransactionId> {
+        self.0.journal.as_ref().map(Journal::id)
+    }
+
+    /// What is voted upon; see [`Prepared::updates`].
+    pub fn updates(&self) -> Vec<(ObjectId, ObjectId, &BStr)> {
+        self.0.updates()
+    }
+
+    /// The vote is a yes: look at each new value once more, and put the decision on disk.
+    pub fn decide(mut self) -> Result<Decided<'a>, Aborted> {
+        let mode = self.0.mode;
+        let mut buffer = Vec::new();
+        for slot in &self.0.slots {
+            let Change::Write(value) = slot.change else { continue };
+            let failed = match self.0.database.find(&value.id, &mut buffer) {
+                Ok(Some(_)) => continue,
+                Ok(None) => format!("object {} is gone", value.id),
+                Err(err) => format!("{err:#}"),
+            };
+            return Err(Aborted::new(mode, format!("cannot update ref '{}': {failed}", slot.name())));
+        }
+        // Before the word is on disk a signal undoes everything, from then on it waits.
+        let held_off = self.0.site.locksmith.interrupts.hold_off();
+        let journal = self.0.journal.as_mut().ok_or_else(|| Aborted::new(mode, "the vote has no journal"))?;
+        match journal.reach(State::Decided) {
+            Ok(()) => Ok(Decided { prepared: Some(self.0), _held_off: held_off }),
+            Err(err) => Err(Aborted::new(mode, format!("cannot write the decision down: {err}"))),
+        }
+    }
+}
+
+impl<'a> Decided<'a> {
+    pub(super) fn adopted(prepared: Prepared<'a>) -> Self {
+        let held_off = prepared.site.locksmith.interrupts.hold_off();
+        Decided { prepared: Some(prepared), _held_off: held_off }
+    }
+
+    /// Carry it out.
+    pub fn commit(mut self) -> Result<Settled, Unfinished> {
+        let Some(mut prepared) = self.prepared.take() else { return Err(Unfinished(BString::default())) };
+        let held_off = prepared.site.locksmith.interrupts.hold_off();
+        let mut complaints = Vec::new();
+        let written = prepared.write_refs(&mut complaints).map_err(|aborted| aborted.message);
+        let written = written.and_then(|()| match &mut prepared.journal {
+            // Before any ref is free for others to change.
+            Some(journal) => {
+                journal.reach(State::Committed).map_err(|err| format!("cannot write it down: {err}").into())
+            }
+            None => Ok(()),
+        });
+        if let Err(message) = written {
+            prepared.leave();
+            return Err(Unfinished(message));
+        }
+        let (committed, journal) = prepared.finish(complaints, held_off);
+        Ok(Settled { committed, journal })
+    }
+}
+
+impl Drop for Decided<'_> {
+    fn drop(&mut self) {
+        if let Some(prepared) = self.prepared.take() {
+            prepared.leave();
+        }
+    }
+}
+
+impl Settled {
+    /// Everybody who is to know was told: the journal goes. Without this it stays, and they are told once more.
+    pub fn told(mut self) {
+        if let Some(mut journal) = self.journal.take() {
+            journal.reach(State::Told).ok();
+        }
+    }
+}
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.leave();
+        }
+    }
+}
