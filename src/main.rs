@@ -2,7 +2,11 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use balanced_receive_pack::{cli::Cli, serve::serve, trace};
+use balanced_receive_pack::{
+    cli::Cli,
+    serve::{recover, serve},
+    trace,
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -12,10 +16,11 @@ fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Serve a push, or say why that cannot be.
+/// Do what the command line asks for, or say why that cannot be.
 fn run(cli: &Cli) -> u8 {
-    match serve(cli) {
-        Ok(()) => 0,
+    let done = if cli.recover { recover(cli) } else { serve(cli).map(|()| true) };
+    match done {
+        Ok(all) => u8::from(!all),
         Err(error) => {
             // What a client names shows up in messages, and must not steer the terminal that they are read on.
             let shown = format!("{error:#}").replace(|c: char| c.is_ascii_control() && c != '\n' && c != '\t', "?");

@@ -28,7 +28,7 @@ pub struct Intake<'a> {
 
 /// Why a pack was not taken in: its `Display` is the text behind `unpack ` in the report. The person who pushes was told more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnpackError(&'static str);
+pub struct UnpackError(pub(super) &'static str);
 
 impl fmt::Display for UnpackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

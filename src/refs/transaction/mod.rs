@@ -13,7 +13,7 @@ mod stage;
 pub mod update_ref;
 mod vote;
 
-pub use vote::{Decided, Settled, Unfinished, Voting};
+pub use vote::{Decided, Settled, Undone, Unfinished, Voting};
 
 use anyhow::Result;
 use bstr::{BStr, BString, ByteVec};
@@ -22,7 +22,7 @@ use gix::ObjectId;
 use super::{
     identity,
     lock::{Held, Locksmith, MadeDirectories},
-    packed_write::Value,
+    packed_write::{Room, Value},
     paths::Paths,
     reflog::Log,
 };
@@ -160,6 +160,8 @@ pub struct Prepared<'a> {
     // Dropped in this order: what stands in the place of refs first, then their locks, then the journal that names them,
     // then directories; and the hook is told at last.
     slots: Vec<Slot>,
+    /// Disk space for packed-refs.
+    room: Option<Room>,
     journal: Option<Journal>,
     made: MadeDirectories,
     announced: Announced<'a>,
@@ -178,7 +180,7 @@ pub struct Prepared<'a> {
 }
 
 /// What came of a transaction.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Committed {
     /// In the order of the edits. With [`Mode::AllOrNone`] none is a failure.
     pub outcomes: Vec<Result<(), Failure>>,

@@ -61,6 +61,7 @@ impl<'a> Queued<'a> {
         }
         let mut prepared = Prepared {
             slots: Vec::with_capacity(edits.len()),
+            room: None,
             journal: None,
             made: MadeDirectories::default(),
             announced: Announced { hook, aborted: Vec::new() },
