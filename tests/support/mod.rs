@@ -5,6 +5,8 @@
 
 pub mod alike;
 pub mod balanced;
+pub mod daemon;
+pub mod in_front;
 pub mod in_process;
 pub mod intake;
 pub mod observe;
@@ -14,6 +16,7 @@ pub mod scene;
 pub mod server;
 pub mod ssh;
 pub mod strace;
+pub mod web;
 
 use std::{
     io::Write,
