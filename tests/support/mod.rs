@@ -4,6 +4,7 @@
 //! A test file takes what it needs with `pub mod support;` (public, so that what one file does not use is no dead code).
 
 pub mod alike;
+pub mod balanced;
 pub mod daemon;
 pub mod in_front;
 pub mod in_process;
