@@ -64,14 +64,13 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
     for finding in settle(&repository, &config, Asked::ByPush)? {
         if finding.outcome.is_in_doubt() {
-            eprintln!("warning: {finding}");
+            say!("warning: {finding}");
         }
     }
     let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
         advertise(&repository, &config, &snapshot, shallow.roots(), session::id(), &mut io::stdout().lock())?;
-        io::stdout().flush()?;
     }
     if cli.http_backend_info_refs {
         return Ok(());
@@ -412,7 +411,7 @@ impl Push<'_> {
 
     fn tell_committed(&self, committed: Committed) -> Vec<Result<(), Refusal>> {
         for complaint in committed.complaints {
-            eprintln!("error: {complaint}");
+            say!("error: {complaint}");
         }
         let told = |failure: Failure| {
             if !failure.message.is_empty() {

@@ -46,7 +46,7 @@ pub fn settle(repository: &Repository, config: &Config, asked: Asked) -> Result<
         clear: &mut |dir| case.quarantine(dir)?.clear(),
         tell: &mut |id, intent, is_committed| {
             if let Err(err) = case.tell(id, intent, is_committed) {
-                eprintln!("error: cannot tell the balanced_update hook what became of {id}: {err:#}");
+                say!("error: cannot tell the balanced_update hook what became of {id}: {err:#}");
             }
         },
     });
@@ -60,7 +60,7 @@ pub fn settle(repository: &Repository, config: &Config, asked: Asked) -> Result<
 }
 
 fn unknown(id: &TransactionId, err: &anyhow::Error) -> Verdict {
-    eprintln!("error: cannot find out what became of {id}: {err:#}");
+    say!("error: cannot find out what became of {id}: {err:#}");
     Verdict::Unknown
 }
 
@@ -75,7 +75,7 @@ impl Case<'_> {
     /// What the hook says of a vote whose outcome nobody wrote down.
     fn ask(&self, id: &TransactionId, intent: &Intent) -> Result<Verdict> {
         if !survivors::end(id) {
-            eprintln!("error: a hook of {id} cannot be ended, so nobody asks again what it says");
+            say!("error: a hook of {id} cannot be ended, so nobody asks again what it says");
             return Ok(Verdict::Unknown);
         }
         let quarantine = match &intent.objects {
@@ -92,7 +92,7 @@ impl Case<'_> {
         Ok(match answer {
             Answer::Yes if self.is_complete(intent, quarantine.as_ref())? => Verdict::Yes,
             Answer::Yes => {
-                eprintln!("error: {id} is undone in spite of the hook's yes: objects that it needs are gone");
+                say!("error: {id} is undone in spite of the hook's yes: objects that it needs are gone");
                 Verdict::No
             }
             Answer::No | Answer::NoHook => Verdict::No,

@@ -86,7 +86,7 @@ impl FsckRules {
         if MESSAGES.iter().any(|known| name == known) {
             self.push(name, severity);
         } else {
-            eprintln!("warning: skipping unknown msg id '{name}'");
+            say!("warning: skipping unknown msg id '{name}'");
         }
         Ok(())
     }

@@ -163,7 +163,7 @@ impl Invocation<'_> {
             && let Some(signal) = status.signal()
             && ![libc::SIGINT, libc::SIGQUIT, libc::SIGPIPE].contains(&signal)
         {
-            eprintln!("error: {} died of signal {signal}", self.shown());
+            say!("error: {} died of signal {signal}", self.shown());
         }
     }
 
@@ -220,7 +220,7 @@ pub(super) fn start(invocation: &Invocation, prepare: impl Fn(&mut Command) -> i
     if let Err(err) = &started {
         // The system's words, without Rust's `(os error …)`.
         let words = err.raw_os_error().map_or_else(|| err.to_string(), |number| Errno::from_raw(number).desc().into());
-        eprintln!("fatal: cannot exec '{}': {words}", invocation.shown());
+        say!("fatal: cannot exec '{}': {words}", invocation.shown());
     }
     started.ok()
 }
