@@ -9,7 +9,7 @@ use std::{
 use bstr::{BStr, BString, ByteSlice};
 
 use super::{
-    Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Phase, Prepared, Queued, Site, Slot,
+    Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Prepared, Queued, Site, Slot,
     conflicts,
 };
 use crate::{
