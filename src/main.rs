@@ -3,10 +3,7 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use balanced_receive_pack::{
-    cli::Cli,
-    serve::{recover, serve},
-    stderr, trace,
-    wire::advertise::HungUp,
+    balanced::settle::recover, cli::Cli, serve::serve, stderr, trace, wire::advertise::HungUp,
 };
 use signal_hook::{consts::SIGPIPE, low_level::emulate_default_handler};
 
@@ -20,7 +17,7 @@ fn main() -> ExitCode {
 
 /// Do what the command line asks for, or say why that cannot be.
 fn run(cli: &Cli) -> u8 {
-    let done = if cli.recover { recover(cli) } else { serve(cli).map(|()| true) };
+    let done = if cli.recover { recover(cli.git_dir()) } else { serve(cli).map(|()| true) };
     match done {
         Ok(all) => u8::from(!all),
         Err(error) if error.is::<HungUp>() => {

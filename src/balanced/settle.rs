@@ -1,6 +1,11 @@
 //! Recovery together with those whom the vote of a dead push concerns: its hook, and the objects in its quarantine.
 
-use std::{fs, io, path::Path};
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{self, Write},
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 use bstr::BString;
@@ -29,6 +34,18 @@ use crate::{
     repository::Repository,
     wire::sideband::Sideband,
 };
+
+/// `git-receive-pack --recover <git-dir>`: settle what dead pushes left in the repository that is named so, and print what was
+/// found and done. True if nothing is in doubt any more.
+pub fn recover(git_dir: &OsStr) -> Result<bool> {
+    let (repository, config) = Repository::enter(git_dir)?;
+    let findings = settle(&repository, &config, Asked::ByName)?;
+    let mut out = io::stdout().lock();
+    for finding in &findings {
+        writeln!(out, "{finding}")?;
+    }
+    Ok(!findings.iter().any(|finding| finding.outcome.is_in_doubt()))
+}
 
 /// Settle what pushes left whose processes are dead. The hook's output goes to stderr.
 pub fn settle(repository: &Repository, config: &Config, asked: Asked) -> Result<Vec<Finding>> {
