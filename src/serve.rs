@@ -6,7 +6,7 @@ mod write;
 
 use std::{
     fs::File,
-    io::{self, BufReader, Write},
+    io::{self, BufReader},
     os::fd::AsFd,
 };
 
