@@ -491,3 +491,56 @@ fn there_is_nothing_to_recover_in_a_repository_at_rest() {
     assert_eq!(balanced.recover(), (0, String::new()));
     assert_eq!(balanced.listing(), before);
 }
+
+/// What the shell says, run where a small file system may be mounted; `None`, and a word on it, where none may be.
+fn on_a_small_disk(balanced: &Balanced, script: &str) -> Option<String> {
+    let script = format!("set -e; mount -t tmpfs -o size=4m tmpfs server.git || exit 77; {script}");
+    let mut command = balanced.scene.command(".", "unshare");
+    let output = command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).output().ok();
+    let Some(output) = output.filter(|output| output.status.code() != Some(77)) else {
+        eprintln!("SKIPPED: no file system may be mounted here");
+        return None;
+    };
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{said}");
+    Some(said)
+}
+
+#[test]
+fn a_full_disk_makes_no_half_a_push() {
+    let balanced = Balanced::with_hook(RECORDS);
+    balanced.scene.git("server.git", &["config", "receive.balancedTimeout", "1"]);
+    // Many refs, so that packed-refs is of some size; and from nothing left upwards, a little more each time.
+    let names: String =
+        (0..2000).map(|number| format!("create refs/tags/{number} {}\n", balanced.value("main"))).collect();
+    balanced.scene.feed("server.git", &["update-ref", "--stdin"], names.as_bytes());
+    balanced.scene.git("server.git", &["pack-refs", "--all"]);
+    let program = ours().display();
+    let script = format!(
+        r#"
+        for left in 0 8 64 128 156 160 164 168 172 176 180 184 188 192 256; do
+            rm -rf server.git/* && cp -a template/. server.git
+            git -C server.git for-each-ref >before
+            fallocate -l $(($(stat -f -c '%a * %S / 1024' server.git) - left))K server.git/filler
+            if git -C client.git push -q '--receive-pack={program}' ../server.git next:main side:old next2:deep/in/here \
+                :refs/tags/v1; then echo "$left KB: accepted"; else echo "$left KB: refused"; fi
+            rm server.git/filler
+            {program} --recover server.git
+            git -C server.git for-each-ref >after
+            if ! cmp -s before after; then
+                [ "$(git -C server.git rev-parse main)" = "$(git -C client.git rev-parse next)" ]
+                [ "$(git -C server.git rev-parse deep/in/here)" = "$(git -C client.git rev-parse next2)" ]
+                echo "$left KB: all new"
+            fi
+            git -C server.git fsck --strict --no-dangling
+            ! find server.git -name '*.lock' -o -name '*balanced-*' -o -name 'incoming-*' | grep .
+        done"#
+    );
+    // The mount hides what was there.
+    fs::rename(balanced.path("server.git"), balanced.path("template")).unwrap();
+    fs::create_dir(balanced.path("server.git")).unwrap();
+    let Some(said) = on_a_small_disk(&balanced, &script) else { return };
+    assert!(said.contains("0 KB: refused"), "{said}");
+    assert!(said.contains("256 KB: accepted\n256 KB: all new"), "{said}");
+}

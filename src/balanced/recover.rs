@@ -286,8 +286,9 @@ impl Found<'_> {
         let mut journal = Journal::adopt(self.id.clone(), file, self.path.to_owned(), text, locksmith)?;
         let ready = if newly { journal.reach(State::Decided).map_err(Into::into) } else { Ok(()) };
         let ready = ready.and_then(|()| match self.quarantine() {
-            Some(quarantine) if quarantine.is_dir() => (parties.bring_in)(&quarantine),
-            _ => Ok(()),
+            // It goes only when the refs are written, and without its objects they must not be.
+            Some(quarantine) => (parties.bring_in)(&quarantine),
+            None => Ok(()),
         });
         let database = ready.and_then(|()| Database::open(self.repository));
         let database = match database {
