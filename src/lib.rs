@@ -16,5 +16,6 @@ pub mod refs;
 pub mod repository;
 pub mod serve;
 pub mod shared_mode;
+pub mod system_error;
 pub mod trace;
 pub mod wire;

@@ -5,7 +5,7 @@ use std::{ffi::OsString, process::ExitCode};
 use balanced_receive_pack::{
     cli::Cli,
     serve::{recover, serve},
-    trace,
+    system_error, trace,
 };
 
 fn main() -> ExitCode {
@@ -23,7 +23,8 @@ fn run(cli: &Cli) -> u8 {
         Ok(all) => u8::from(!all),
         Err(error) => {
             // What a client names shows up in messages, and must not steer the terminal that they are read on.
-            let shown = format!("{error:#}").replace(|c: char| c.is_ascii_control() && c != '\n' && c != '\t', "?");
+            let shown =
+                system_error::chain(&error).replace(|c: char| c.is_ascii_control() && c != '\n' && c != '\t', "?");
             eprintln!("fatal: {shown}");
             trace::error(&shown);
             128
