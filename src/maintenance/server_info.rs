@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{ErrorKind, Write},
+    io::{self, ErrorKind, Write},
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::Path,
 };
@@ -44,14 +44,22 @@ fn refs(snapshot: &Snapshot, database: &Database) -> Result<Vec<u8>> {
             say!("error: {} does not point to a valid object!", entry.name);
             continue;
         };
-        writeln!(lines, "{id}\t{}", entry.name)?;
+        push_line(&mut lines, id, &[entry.name])?;
         if kind == Kind::Tag
             && let Some(target) = peel(id, snapshot.hash(), database, &mut buffer)?
         {
-            writeln!(lines, "{target}\t{}^{{}}", entry.name)?;
+            push_line(&mut lines, target, &[entry.name, b"^{}"])?;
         }
     }
     Ok(lines)
+}
+
+/// A line of `info/refs`. The name is written as it is, text or not.
+fn push_line(lines: &mut Vec<u8>, id: ObjectId, name: &[&[u8]]) -> io::Result<()> {
+    write!(lines, "{id}\t")?;
+    name.iter().for_each(|part| lines.extend_from_slice(part));
+    lines.push(b'\n');
+    Ok(())
 }
 
 /// What the tag `id` points at in the end, tags of tags followed; `None` if that is not there.
