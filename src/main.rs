@@ -23,10 +23,8 @@ fn run(cli: &Cli) -> u8 {
             128
         }
         Err(error) => {
-            // What a client names shows up in messages, and must not steer the terminal that they are read on.
-            let shown = format!("{error:#}").replace(|c: char| c.is_ascii_control() && c != '\n' && c != '\t', "?");
-            stderr::line(format_args!("fatal: {shown}"));
-            trace::error(&shown);
+            stderr::line(format_args!("fatal: {error:#}"));
+            trace::error(&stderr::printable(&format!("{error:#}")));
             128
         }
     }
