@@ -37,6 +37,10 @@ pub struct Cli {
     #[arg(long, alias = "advertise-refs", overrides_with = "no_http_backend_info_refs")]
     pub http_backend_info_refs: bool,
 
+    /// Settle what pushes left that died in balanced-atomic mode, tell what was done, and stop.
+    #[arg(long, conflicts_with = "http_backend_info_refs")]
+    pub recover: bool,
+
     /// Do not look whether all that the new values need is there.
     #[arg(long, hide_short_help = true, overrides_with = "no_skip_connectivity_check")]
     pub skip_connectivity_check: bool,

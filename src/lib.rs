@@ -12,6 +12,8 @@ pub mod balanced;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod durable;
+pub mod git;
 pub mod hooks;
 pub mod interrupt;
 pub mod maintenance;

@@ -2,7 +2,9 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use balanced_receive_pack::{cli::Cli, serve::serve, stderr, trace, wire::advertise::HungUp};
+use balanced_receive_pack::{
+    balanced::settle::recover, cli::Cli, serve::serve, stderr, trace, wire::advertise::HungUp,
+};
 use signal_hook::{consts::SIGPIPE, low_level::emulate_default_handler};
 
 fn main() -> ExitCode {
@@ -13,10 +15,11 @@ fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Serve a push, or say why that cannot be.
+/// Do what the command line asks for, or say why that cannot be.
 fn run(cli: &Cli) -> u8 {
-    match serve(cli) {
-        Ok(()) => 0,
+    let done = if cli.recover { recover(cli.git_dir()) } else { serve(cli).map(|()| true) };
+    match done {
+        Ok(all) => u8::from(!all),
         Err(error) if error.is::<HungUp>() => {
             // Nothing is wrong here, and nobody is there to be told. git dies of it, so that whoever started it knows.
             emulate_default_handler(SIGPIPE).ok();

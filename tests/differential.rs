@@ -357,3 +357,38 @@ cases! {
     maintenance_runs_in_the_foreground: push().config("receive.autogc", "true").config("gc.auto", "1").config("maintenance.autoDetach", "false").recording(&["pre-auto-gc"], "echo shall it be; exit 1").update("refs/heads/main", "main", "many");
     maintenance_is_switched_off: push().config("receive.autogc", "false").config("gc.auto", "1").config("maintenance.autoDetach", "false").recording(&["pre-auto-gc"], "echo shall it be; exit 1").update("refs/heads/main", "main", "many");
 }
+
+/// A commit whose author has no e-mail address, and a tree with an entry `.git`, as branches of the client.
+const UNSOUND: &str = "
+    tree=$(git -C client.git rev-parse next^{tree})
+    bad=$(printf 'tree %s\\nparent %s\\nauthor Nobody 1700000000 +0000\\ncommitter N <n@example.org> 1700000000 +0000\\n\\nbad\\n' \\
+        $tree $(git -C client.git rev-parse main) | git -C client.git hash-object -t commit -w --literally --stdin)
+    git -C client.git update-ref refs/heads/bad $bad
+    blob=$(echo evil | git -C client.git hash-object -w --stdin)
+    hidden=$(printf '100644 blob %s\\t.git\\n' $blob | git -C client.git mktree)
+    git -C client.git update-ref refs/heads/dotgit $(git -C client.git commit-tree -m dotgit -p main $hidden)";
+
+// What each object must be (§5)
+cases! {
+    sound_objects_are_let_in: push().config("receive.fsckObjects", "true").update("refs/heads/main", "main", "next");
+    many_sound_objects_are_let_in: push().config("transfer.fsckObjects", "true").create("refs/heads/new", "many");
+    a_commit_without_an_email_address: push().shell(UNSOUND).config("receive.fsckObjects", "true").create("refs/heads/bad", "bad");
+    one_in_a_kept_pack: push().shell(UNSOUND).config("receive.fsckObjects", "true").config("receive.unpackLimit", "1").create("refs/heads/bad", "bad").own_words();
+    a_tree_with_a_repository_in_it: push().shell(UNSOUND).config("transfer.fsckObjects", "true").create("refs/heads/bad", "dotgit");
+    it_is_let_in_where_nobody_asked: push().shell(UNSOUND).create("refs/heads/bad", "bad");
+    receive_wins_over_transfer: push().shell(UNSOUND).config("transfer.fsckObjects", "true").config("receive.fsckObjects", "false").create("refs/heads/bad", "bad");
+    a_finding_that_is_a_warning: push().shell(UNSOUND).config("receive.fsckObjects", "true").config("receive.fsck.missingEmail", "warn").create("refs/heads/bad", "bad");
+    a_finding_that_is_ignored: push().shell(UNSOUND).config("receive.fsckObjects", "true").config("receive.fsck.MISSINGEMAIL", "ignore").create("refs/heads/bad", "bad");
+    settings_of_git_fsck_do_not_count: push().shell(UNSOUND).config("receive.fsckObjects", "true").config("fsck.missingEmail", "ignore").create("refs/heads/bad", "bad");
+    an_object_on_the_skip_list: push().shell(UNSOUND).shell("git -C client.git rev-parse bad >server.git/skip").config("receive.fsckObjects", "true").config("receive.fsck.skipList", "skip").create("refs/heads/bad", "bad");
+    a_skip_list_that_is_not_there: push().config("receive.fsckObjects", "true").config("receive.fsck.skipList", "nowhere").update("refs/heads/main", "main", "next");
+    a_finding_of_no_known_name: push().config("receive.fsckObjects", "true").config("receive.fsck.unheardOf", "warn").update("refs/heads/main", "main", "next");
+    a_severity_of_no_known_name: push().config("receive.fsck.badDate", "grave").raw(b"0000");
+    a_finding_that_cannot_be_lowered: push().config("receive.fsckObjects", "true").config("receive.fsck.nulInHeader", "warn").update("refs/heads/main", "main", "next");
+    a_checked_pack_that_is_too_large: push().config("receive.fsckObjects", "true").config("receive.maxInputSize", "100").update("refs/heads/main", "main", "next");
+    a_checked_pack_that_is_thin: push().thin().config("receive.fsckObjects", "true").config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next");
+    a_checked_pack_without_side_band: push().shell(UNSOUND).config("receive.fsckObjects", "true").capabilities("report-status").create("refs/heads/bad", "bad");
+    a_checked_pack_that_is_damaged: push().config("receive.fsckObjects", "true").update("refs/heads/main", "main", "next").damaged(|pack| pack[20] ^= 1);
+    a_checked_pack_of_sha256: push_to("sha256", "files").config("receive.fsckObjects", "true").update("refs/heads/main", "main", "next");
+    what_hooks_see_of_a_checked_pack: push().config("receive.fsckObjects", "true").config("receive.unpackLimit", "1").recording(&["pre-receive"], "").update("refs/heads/main", "main", "next");
+}

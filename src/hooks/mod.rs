@@ -22,7 +22,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     panic::resume_unwind,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -40,6 +40,7 @@ use self::{
 use crate::{config::Config, repository::Repository, wire::sideband::Sideband};
 
 /// The hooks of a repository, as one push meets them.
+#[derive(Clone)]
 pub struct Hooks<'a> {
     sideband: Sideband,
     push_options: &'a [BString],
@@ -47,7 +48,7 @@ pub struct Hooks<'a> {
     directory: HookDirectory,
     /// What every child gets.
     environment: Vec<(OsString, OsString)>,
-    leftovers: Leftovers,
+    leftovers: Arc<Leftovers>,
 }
 
 /// What the hooks of an event said.
@@ -110,8 +111,8 @@ struct Call<'a> {
 impl<'a> Hooks<'a> {
     /// Read which hooks there are; fails on settings that make no sense, before anything is run.
     ///
-    /// `push_options` are those that the client sent, none where none were negotiated. Give this before the objects are
-    /// taken in or after; the hooks in the hook directory are looked up when they are to run.
+    /// `push_options` are those that the client sent, none where none were negotiated. The hooks in the hook directory are
+    /// looked up when they are to run.
     pub fn new(
         repository: &Repository,
         config: &'a Config,
@@ -124,11 +125,23 @@ impl<'a> Hooks<'a> {
             configured: ConfiguredHooks::read(&config.values)?,
             directory: HookDirectory::new(repository, config)?,
             environment: environment::for_children(),
-            leftovers: Leftovers::default(),
+            leftovers: Arc::default(),
         })
     }
 
-    /// Call this before the conversation with the client is ended: nothing that hooks' children say comes after.
+    /// The same hooks, which get these variables as well: those of the quarantine, while the new objects wait in it.
+    pub fn inside(&self, quarantine: &[(&'static str, OsString)]) -> Hooks<'a> {
+        let mut this = self.clone();
+        this.environment.extend(quarantine.iter().map(|(name, value)| (OsString::from(name), value.clone())));
+        this
+    }
+
+    /// What every program that is started for this push gets.
+    pub fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
+    /// Give what hooks' children still say a moment to come through. What comes after the end of the conversation is lost.
     pub fn finish(&self) {
         self.leftovers.finish();
     }

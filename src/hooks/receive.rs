@@ -8,16 +8,14 @@ use super::{Answer, Hooks, os_string};
 use crate::command::Command;
 
 impl Hooks<'_> {
-    /// Ask pre-receive about all commands, those refused already too. `quarantine` is what makes the new objects
-    /// visible; empty if none arrived.
-    pub fn pre_receive(&self, commands: &[Command], quarantine: &[(&'static str, OsString)]) -> Result<Answer> {
+    /// Ask pre-receive about all commands, those refused already too.
+    pub fn pre_receive(&self, commands: &[Command]) -> Result<Answer> {
         let mut lines = Vec::new();
         for command in commands {
             writeln!(lines, "{} {} {}", command.old, command.new, command.name)?;
         }
         let mut call = self.call("pre-receive");
         call.stdin = Some(&lines);
-        call.environment.extend(quarantine.iter().map(|(name, value)| (OsString::from(name), value.clone())));
         call.environment.extend(self.push_options());
         self.run(&call)
     }

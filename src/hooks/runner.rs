@@ -1,8 +1,9 @@
 //! Runs one hook: starts it, feeds it, passes on what it says, and waits for its exit.
 //!
 //! A hook is over when its process exits. What it wrote until then is passed on before [`run`] returns; what its
-//! children write later, to the output that they inherited, is passed on while the push goes on ([`Leftovers`]). git
-//! waits for the end of that output instead, so that one daemon started by a hook keeps every push hanging.
+//! children write later, to the output that they inherited, is passed on while the push goes on ([`Leftovers`]), and the
+//! push's end waits for it until it pauses. git waits for the end of that output instead, so that one daemon which a hook
+//! starts keeps the push hanging. An ordinary hook, which has closed its output when it has exited, sees no difference.
 
 use std::{
     ffi::{OsStr, OsString},

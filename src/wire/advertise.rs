@@ -49,7 +49,7 @@ pub fn advertise(
     let is_version_1 = wants_version_1(env::var_os("GIT_PROTOCOL").unwrap_or_default().as_bytes().as_bstr());
     trace::transfer("negotiated-version", if is_version_1 { "1" } else { "0" });
     if is_version_1 {
-        lines.push(&[b"version 1"])?;
+        lines.push([b"version 1"])?;
     }
     lines.capabilities = Some(capabilities(repository, config, session_id));
 
@@ -82,7 +82,7 @@ pub fn advertise(
     roots.sort();
     roots.dedup();
     for root in roots {
-        lines.push(&[b"shallow ", root.to_hex().to_string().as_bytes()])?;
+        lines.push([b"shallow ", root.to_hex().to_string().as_bytes()])?;
     }
     lines.finish()
 }
@@ -98,19 +98,20 @@ struct Lines<'a, W> {
 impl<W: Write> Lines<'_, W> {
     fn push_ref(&mut self, hex: &[u8], name: &BStr) -> Result<()> {
         match self.capabilities.take() {
-            Some(capabilities) => self.push(&[hex, b" ", name, b"\0", &capabilities]),
-            None => self.push(&[hex, b" ", name]),
+            Some(capabilities) => self.push([hex, b" ", name, b"\0", &capabilities]),
+            None => self.push([hex, b" ", name]),
         }
     }
 
     /// One line, given in parts, and its LF.
-    fn push(&mut self, parts: &[&[u8]]) -> Result<()> {
+    fn push<const N: usize>(&mut self, parts: [&[u8]; N]) -> Result<()> {
         let length = 5 + parts.iter().map(|part| part.len()).sum::<usize>();
         // git's own limit. A name this long comes from packed-refs alone; no file system takes it.
         anyhow::ensure!(length <= 65520, "protocol error: impossibly long line");
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let start = self.buffer.len();
-        self.buffer.extend([12, 8, 4, 0].map(|shift| DIGITS[(length >> shift) & 15]));
+        self.buffer.reserve(length);
+        self.buffer.extend_from_slice(&[12, 8, 4, 0].map(|shift| DIGITS[(length >> shift) & 15]));
         for part in parts {
             self.buffer.extend_from_slice(part);
         }

@@ -1,11 +1,28 @@
 //! Bytes in, objects out: reads the pack of a push into the quarantine, whatever the client sends.
 
+mod bases;
+mod decode;
+mod delta;
+mod entries;
+mod index;
+mod lane;
+mod pack_index;
+mod pack_stream;
+mod plan;
+mod progress;
+mod resolve;
+mod rows;
+mod strict;
+mod unpack;
+mod visit;
+
 use std::{fmt, io::Read};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use gix::{objs::Kind, oid};
 
-use super::{database::Database, index::index, pack_stream::read_header, quarantine::Quarantine, unpack::unpack};
+use self::{index::index, pack_stream::read_header, unpack::unpack};
+use super::{database::Database, quarantine::Quarantine};
 use crate::{config::Config, repository::Repository, wire::sideband::Sideband};
 
 /// What taking in a pack needs to know.
