@@ -111,7 +111,8 @@ fn one_mirror_that_cannot_prepare_rolls_all_three_back() {
     assert_eq!(balanced.listing(), before);
     for (mirror, refs_before) in ["mirror1.git", "mirror2.git"].iter().zip(mirrors) {
         assert_eq!(refs(&balanced.scene, mirror), refs_before);
-        let locks: Vec<_> = listing(&balanced.path(mirror)).into_keys().filter(|path| path.ends_with(".lock")).collect();
+        let locks: Vec<_> =
+            listing(&balanced.path(mirror)).into_keys().filter(|path| path.ends_with(".lock")).collect();
         assert_eq!(locks, Vec::<String>::new());
     }
 }
@@ -122,7 +123,8 @@ fn a_push_that_dies_prepared_leaves_no_mirror_waiting() {
     // Stays asked when both mirrors are prepared.
     let hook = balanced.path("server.git/hooks/balanced_update");
     let fixture = fs::read_to_string(&hook).unwrap();
-    let held = fixture.replace("prepared) prepare ;;", "prepared) prepare && echo $PPID >../seen.push && sleep 1000 ;;");
+    let held =
+        fixture.replace("prepared) prepare ;;", "prepared) prepare && echo $PPID >../seen.push && sleep 1000 ;;");
     assert_ne!(held, fixture);
     fs::write(&hook, held).unwrap();
     let before = balanced.refs();
