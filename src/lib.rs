@@ -22,5 +22,6 @@ pub mod refs;
 pub mod repository;
 pub mod serve;
 pub mod shared_mode;
+pub mod system_error;
 pub mod trace;
 pub mod wire;

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use balanced_receive_pack::{
-    balanced::settle::recover, cli::Cli, serve::serve, stderr, trace, wire::advertise::HungUp,
+    balanced::settle::recover, cli::Cli, serve::serve, stderr, system_error, trace, wire::advertise::HungUp,
 };
 use signal_hook::{consts::SIGPIPE, low_level::emulate_default_handler};
 
@@ -26,10 +26,9 @@ fn run(cli: &Cli) -> u8 {
             128
         }
         Err(error) => {
-            // What a client names shows up in messages, and must not steer the terminal that they are read on.
-            let shown = format!("{error:#}").replace(|c: char| c.is_ascii_control() && c != '\n' && c != '\t', "?");
+            let shown = system_error::chain(&error);
             stderr::line(format_args!("fatal: {shown}"));
-            trace::error(&shown);
+            trace::error(&stderr::printable(&shown));
             128
         }
     }

@@ -5,7 +5,7 @@
 pub mod support;
 
 use support::{
-    packs::{BLOB, COMMIT, PackBuilder, delta},
+    packs::{BLOB, COMMIT, PackBuilder, TAG, delta},
     push::{Push, pkt_line, push, push_to},
     server,
 };
@@ -188,6 +188,9 @@ cases! {
     a_delta_without_its_base_in_a_kept_pack: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().ref_delta(&[7; 20], &delta(4, 4, b"\x04four")).finish()).own_words();
     a_delta_whose_base_is_before_the_pack: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().ofs_delta(4000, &delta(4, 4, b"\x04four")).finish()).own_words();
     a_delta_that_copies_from_beyond_its_base: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().entry(BLOB, b"four").ofs_delta(16, &delta(4, 8, &[0x91, 2, 8])).finish()).own_words();
+    a_commit_of_nothing_but_a_tree: lone("commit", COMMIT, &format!("tree {}\n", push().id("main^{tree}")));
+    a_tag_that_has_no_name: lone("tag", TAG, &format!("object {}\ntype tree\n", push().id("main^{tree}")));
+    a_tag_that_has_no_tagger: lone("tag", TAG, &format!("object {}\ntype tree\ntag x\n", push().id("main^{tree}")));
     a_commit_that_is_none: push().objects(&[]).line(format!("{} {} refs/heads/new", "0".repeat(40), object_id("commit", b"tree of nothing\n")).as_bytes()).pack(PackBuilder::new().entry(COMMIT, b"tree of nothing\n").finish()).own_words();
 }
 
@@ -266,6 +269,12 @@ fn odd_commit(tree: &str, parent: &str) -> String {
     )
 }
 
+/// A push of this one object.
+fn lone(kind: &str, number: u8, content: &str) -> Push {
+    let line = format!("{} {} refs/tags/new", "0".repeat(40), object_id(kind, content.as_bytes()));
+    push().line(line.as_bytes()).pack(PackBuilder::new().entry(number, content.as_bytes()).finish()).own_words()
+}
+
 /// The id of an object that no repository has.
 fn object_id(kind: &str, content: &[u8]) -> String {
     let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
@@ -308,6 +317,7 @@ cases! {
     reflogs_of_all_refs: push().config("core.logAllRefUpdates", "always").update("refs/heads/main", "main", "next").create("refs/other/x", "next");
     the_reflog_of_a_deleted_ref_goes: push().config("core.logAllRefUpdates", "true").server(&["update-ref", "-m", "before", "refs/heads/d/logged", "main"]).delete("refs/heads/d/logged", "main");
     the_reflog_of_head_in_a_work_tree: push().work_tree().config("receive.denyCurrentBranch", "ignore").update("refs/heads/main", "main", "next");
+    a_reflog_in_a_name_with_a_full_stop: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_NAME", ", .A. Thor Jr.;").update("refs/heads/main", "main", "next");
     a_reflog_in_the_name_of_nobody: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_NAME", "Some <body>").env("GIT_COMMITTER_EMAIL", "").update("refs/heads/main", "main", "next");
     a_date_that_is_none: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "the day after").update("refs/heads/main", "main", "next");
     a_date_in_iso: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "2005-04-07T22:13:13+02:00").update("refs/heads/main", "main", "next");
@@ -332,6 +342,7 @@ fn many_refs(push: Push) -> Push {
 // Hooks and what comes after (§8, §9)
 cases! {
     what_hooks_see: push().delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/tags/v2", "v2").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
+    what_hooks_see_of_a_name_of_other_bytes: push().objects(&["next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).line(&[format!("{} {} refs/heads/", "0".repeat(40), push().id("next")).as_bytes(), b"\xe4\xf6".as_slice()].concat()).recording(&RECEIVE_HOOKS, "").config("receive.updateServerInfo", "true");
     what_hooks_say_without_side_band: push().capabilities("report-status object-format=sha1").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
     what_hooks_see_of_deletions: push().delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
     what_hooks_see_of_a_work_tree: push().work_tree().create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");

@@ -37,7 +37,7 @@ use nix::{
 };
 
 use super::leftovers::Leftovers;
-use crate::{interrupt::Diverted, trace, wire::sideband::Sideband};
+use crate::{interrupt::Diverted, system_error, trace, wire::sideband::Sideband};
 
 /// The program that runs scripts without `#!` and configured commands.
 const SHELL: &str = "/bin/sh";
@@ -218,9 +218,7 @@ pub(super) fn start(invocation: &Invocation, prepare: impl Fn(&mut Command) -> i
         (result, _) => result,
     };
     if let Err(err) = &started {
-        // The system's words, without Rust's `(os error …)`.
-        let words = err.raw_os_error().map_or_else(|| err.to_string(), |number| Errno::from_raw(number).desc().into());
-        say!("fatal: cannot exec '{}': {words}", invocation.shown());
+        say!("fatal: cannot exec '{}': {}", invocation.shown(), system_error::words(err));
     }
     started.ok()
 }

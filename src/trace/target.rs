@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::session;
+use crate::system_error::words;
 
 /// A place to write to, one whole line at a time.
 pub enum Target {
@@ -44,7 +45,7 @@ pub fn lines(variable: &str) -> Option<Target> {
         Meaning::Path => match append(Path::new(&value)) {
             Ok(file) => Some(Target::File(file)),
             Err(err) => {
-                say!("warning: could not open '{}' for tracing: {}", value.display(), in_words(&err));
+                say!("warning: could not open '{}' for tracing: {}", value.display(), words(&err));
                 None
             }
         },
@@ -106,9 +107,4 @@ fn descriptor(digit: u8) -> PathBuf {
 
 fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
-}
-
-fn in_words(err: &io::Error) -> String {
-    let text = err.to_string();
-    text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_owned()
 }

@@ -13,6 +13,8 @@ pub const COMMIT: u8 = 1;
 pub const TREE: u8 = 2;
 /// A blob.
 pub const BLOB: u8 = 3;
+/// A tag.
+pub const TAG: u8 = 4;
 /// A delta whose base is named by its distance.
 pub const OFS_DELTA: u8 = 6;
 /// A delta whose base is named by its id.

@@ -5,6 +5,7 @@
 
 use std::collections::BinaryHeap;
 
+use bstr::ByteSlice;
 use gix::{
     ObjectId,
     hashtable::{HashMap, HashSet},
@@ -341,8 +342,10 @@ impl<'c, 'a> Commits<'c, 'a> {
     }
 }
 
-/// What a tag names, and as what.
+/// What a tag names, and as what; `None` of one that is not even named itself.
 fn target(content: &[u8], hash: gix::hash::Kind) -> Option<(ObjectId, Kind)> {
+    let mut lines = content.lines_with_terminator().skip(2);
+    lines.next().filter(|name| name.starts_with(b"tag ") && name.ends_with(b"\n"))?;
     let mut fields = TagRefIter::from_bytes(content, hash);
     let id = fields.target_id().ok()?;
     match fields.nth(1)?.ok()? {

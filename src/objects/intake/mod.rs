@@ -23,7 +23,7 @@ use gix::{objs::Kind, oid};
 
 use self::{index::index, pack_stream::read_header, unpack::unpack};
 use super::{database::Database, quarantine::Quarantine};
-use crate::{config::Config, repository::Repository, wire::sideband::Sideband};
+use crate::{config::Config, repository::Repository, system_error::chain, wire::sideband::Sideband};
 
 /// What taking in a pack needs to know.
 pub struct Intake<'a> {
@@ -68,7 +68,7 @@ impl Intake<'_> {
             (index(self, input, header), "index-pack abnormal exit")
         };
         outcome.map_err(|err| {
-            self.messages.tell(format!("fatal: {err:#}\n").as_bytes());
+            self.messages.tell(format!("fatal: {}\n", chain(&err)).as_bytes());
             UnpackError(reason)
         })
     }

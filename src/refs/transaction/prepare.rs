@@ -21,6 +21,7 @@ use crate::{
         name::{is_well_formed, prefixes},
         packed_write::Value,
     },
+    system_error::words,
 };
 
 /// So many creations in one push are made in one rewrite of packed-refs, and get no loose file.
@@ -295,6 +296,6 @@ pub(super) fn cannot_lock(edit: &Edit, why: String) -> String {
 pub(super) fn unable_to_create(path: &Path, err: &io::Error) -> String {
     match err.kind() {
         ErrorKind::AlreadyExists => format!("Unable to create '{}': File exists.", path.display()),
-        _ => format!("Unable to create '{}': {err}", path.display()),
+        _ => format!("Unable to create '{}': {}", path.display(), words(err)),
     }
 }
