@@ -138,9 +138,10 @@ fn explain(error: &clap::Error, arguments: &[&OsStr]) -> u8 {
 }
 
 fn misused(complaint: &str, wants_usage: bool) -> u8 {
-    eprint!("{complaint}");
+    let mut words = complaint.to_owned();
     if wants_usage {
-        eprint!("{}", Cli::command().render_help());
+        words += &Cli::command().render_help().to_string();
     }
+    std::io::stderr().write_all(words.as_bytes()).ok();
     129
 }

@@ -2,7 +2,8 @@
 //!
 //! Nothing here runs in a signal handler: `signal-hook` wakes a thread, which removes what is registered and then lets
 //! the signal do what it does. So a push that is ended by a signal that can be caught leaves no file behind. SIGPIPE ends
-//! nothing: a Rust program ignores it, and writing to a client that went away fails like any other write.
+//! nothing (but an advertisement that nobody reads): a Rust program ignores it, and writing to a client that went away
+//! fails like any other write.
 
 use std::{
     collections::BTreeMap,

@@ -2,6 +2,12 @@
 //!
 //! The binary is [`cli`] and [`serve`]; everything else is called from there or below. ARCHITECTURE.md has the map.
 
+// A stderr that is gone must not end a push.
+#![deny(clippy::print_stderr)]
+
+#[macro_use]
+pub mod stderr;
+
 pub mod balanced;
 pub mod cli;
 pub mod command;

@@ -1,6 +1,11 @@
 //! Recovery together with those whom the vote of a dead push concerns: its hook, and the objects in its quarantine.
 
-use std::{fs, io, path::Path};
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{self, Write},
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 use bstr::BString;
@@ -30,6 +35,18 @@ use crate::{
     wire::sideband::Sideband,
 };
 
+/// `git-receive-pack --recover <git-dir>`: settle what dead pushes left in the repository that is named so, and print what was
+/// found and done. True if nothing is in doubt any more.
+pub fn recover(git_dir: &OsStr) -> Result<bool> {
+    let (repository, config) = Repository::enter(git_dir)?;
+    let findings = settle(&repository, &config, Asked::ByName)?;
+    let mut out = io::stdout().lock();
+    for finding in &findings {
+        writeln!(out, "{finding}")?;
+    }
+    Ok(!findings.iter().any(|finding| finding.outcome.is_in_doubt()))
+}
+
 /// Settle what pushes left whose processes are dead. The hook's output goes to stderr.
 pub fn settle(repository: &Repository, config: &Config, asked: Asked) -> Result<Vec<Finding>> {
     let interrupts = &Interrupts::default();
@@ -46,7 +63,7 @@ pub fn settle(repository: &Repository, config: &Config, asked: Asked) -> Result<
         clear: &mut |dir| case.quarantine(dir)?.clear(),
         tell: &mut |id, intent, is_committed| {
             if let Err(err) = case.tell(id, intent, is_committed) {
-                eprintln!("error: cannot tell the balanced_update hook what became of {id}: {err:#}");
+                say!("error: cannot tell the balanced_update hook what became of {id}: {err:#}");
             }
         },
     });
@@ -60,7 +77,7 @@ pub fn settle(repository: &Repository, config: &Config, asked: Asked) -> Result<
 }
 
 fn unknown(id: &TransactionId, err: &anyhow::Error) -> Verdict {
-    eprintln!("error: cannot find out what became of {id}: {err:#}");
+    say!("error: cannot find out what became of {id}: {err:#}");
     Verdict::Unknown
 }
 
@@ -75,7 +92,7 @@ impl Case<'_> {
     /// What the hook says of a vote whose outcome nobody wrote down.
     fn ask(&self, id: &TransactionId, intent: &Intent) -> Result<Verdict> {
         if !survivors::end(id) {
-            eprintln!("error: a hook of {id} cannot be ended, so nobody asks again what it says");
+            say!("error: a hook of {id} cannot be ended, so nobody asks again what it says");
             return Ok(Verdict::Unknown);
         }
         let quarantine = match &intent.objects {
@@ -92,7 +109,7 @@ impl Case<'_> {
         Ok(match answer {
             Answer::Yes if self.is_complete(intent, quarantine.as_ref())? => Verdict::Yes,
             Answer::Yes => {
-                eprintln!("error: {id} is undone in spite of the hook's yes: objects that it needs are gone");
+                say!("error: {id} is undone in spite of the hook's yes: objects that it needs are gone");
                 Verdict::No
             }
             Answer::No | Answer::NoHook => Verdict::No,

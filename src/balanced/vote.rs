@@ -94,7 +94,7 @@ impl<'a> Vote<'a> {
         let signals = self.interrupts.divert()?;
         let answer = inside.balanced_update(Phase::Prepared, &ballot, self.config.balanced_timeout, Some(&signals));
         let answer = answer.unwrap_or_else(|err| {
-            eprintln!("error: {err:#}");
+            say!("error: {err:#}");
             Answer::Failed
         });
         let decision = match refusal_of(answer) {
@@ -153,7 +153,7 @@ impl<'a> Vote<'a> {
                 let phase = phase.as_str();
                 self.sideband.warning(format_args!("the balanced_update hook failed when it was told '{phase}'"));
             }
-            Err(err) => eprintln!("error: {err:#}"),
+            Err(err) => say!("error: {err:#}"),
         }
     }
 }

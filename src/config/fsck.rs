@@ -1,4 +1,4 @@
-//! `receive.fsck.*`: how grave each finding about an object is (git-config, "receive.fsck.<msg-id>"; git-fsck, "FSCK MESSAGES").
+//! `receive.fsck.*`: how grave each finding about an object is (git-config, `receive.fsck.<msg-id>`; git-fsck, "FSCK MESSAGES").
 
 use anyhow::{Result, bail};
 use bstr::{BStr, BString, ByteSlice, ByteVec};
@@ -86,7 +86,7 @@ impl FsckRules {
         if MESSAGES.iter().any(|known| name == known) {
             self.push(name, severity);
         } else {
-            eprintln!("warning: skipping unknown msg id '{name}'");
+            say!("warning: skipping unknown msg id '{name}'");
         }
         Ok(())
     }

@@ -192,11 +192,11 @@ fn core(config: &mut Config, heard: &mut Heard, setting: &Setting) -> Result<boo
             method @ (b"fsync" | b"writeout-only" | b"batch") => {
                 config.fsync.writeout_only = method == b"writeout-only";
             }
-            method => eprintln!("warning: ignoring unknown core.fsyncMethod value '{}'", method.as_bstr()),
+            method => say!("warning: ignoring unknown core.fsyncMethod value '{}'", method.as_bstr()),
         },
         b"core.fsyncobjectfiles" => {
             if heard.fsync_object_files.is_none() {
-                eprintln!("warning: core.fsyncObjectFiles is deprecated; use core.fsync instead");
+                say!("warning: core.fsyncObjectFiles is deprecated; use core.fsync instead");
             }
             heard.fsync_object_files = Some(setting.boolean()?);
         }
@@ -297,7 +297,7 @@ fn fsync(setting: &Setting, writeout_only: bool) -> Result<Fsync> {
             synced = if is_removed { synced & !bits } else { synced | bits };
         }
         if !is_known {
-            eprintln!("warning: ignoring unknown core.fsync component '{}'", word.as_bstr());
+            say!("warning: ignoring unknown core.fsync component '{}'", word.as_bstr());
         }
     }
     let has = |component| synced & component != 0;

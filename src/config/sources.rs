@@ -155,7 +155,7 @@ impl Reading<'_> {
 
 /// The error for a source that cannot be used, after `why` was said.
 pub fn unusable(why: String, origin: &Origin) -> anyhow::Error {
-    eprintln!("error: {why}");
+    say!("error: {why}");
     match origin {
         Origin::File { path, line } => anyhow::anyhow!("bad config line {line} in file {}", path.display()),
         Origin::CommandLine => anyhow::anyhow!("unable to parse command-line config"),

@@ -68,7 +68,7 @@ impl HookDirectory {
     fn hint(&self, path: OsString) {
         let shown = path.as_bytes().escape_ascii().to_string();
         if self.advise && self.advised.lock().unwrap_or_else(PoisonError::into_inner).insert(path) {
-            eprintln!(
+            say!(
                 "hint: '{shown}' was not run: it is not executable (chmod +x would change that).\n\
                  hint: Set advice.ignoredHook to false and this is not mentioned again."
             );

@@ -163,7 +163,7 @@ impl Invocation<'_> {
             && let Some(signal) = status.signal()
             && ![libc::SIGINT, libc::SIGQUIT, libc::SIGPIPE].contains(&signal)
         {
-            eprintln!("error: {} died of signal {signal}", self.shown());
+            say!("error: {} died of signal {signal}", self.shown());
         }
     }
 
@@ -218,7 +218,7 @@ pub(super) fn start(invocation: &Invocation, prepare: impl Fn(&mut Command) -> i
         (result, _) => result,
     };
     if let Err(err) = &started {
-        eprintln!("fatal: cannot exec '{}': {}", invocation.shown(), system_error::words(err));
+        say!("fatal: cannot exec '{}': {}", invocation.shown(), system_error::words(err));
     }
     started.ok()
 }

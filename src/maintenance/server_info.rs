@@ -41,7 +41,7 @@ fn refs(snapshot: &Snapshot, database: &Database) -> Result<Vec<u8>> {
             continue;
         }
         let Some((kind, _)) = database.header(&id)? else {
-            eprintln!("error: {} does not point to a valid object!", entry.name);
+            say!("error: {} does not point to a valid object!", entry.name);
             continue;
         };
         push_line(&mut lines, id, &[entry.name])?;

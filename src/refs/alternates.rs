@@ -46,7 +46,7 @@ const LOCAL_ENVIRONMENT: [&str; 15] = [
 /// An alternate that cannot be read is told on stderr and left out: it only makes the client send more.
 pub fn tips(repository: &Repository, config: &Config) -> Vec<ObjectId> {
     let mut tips = Vec::new();
-    let complain = &mut |words| eprintln!("error: {words}");
+    let complain = &mut |words| say!("error: {words}");
     for objects in alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, complain) {
         // `<repository>/objects`; an object directory of another name belongs to no repository.
         let Some(dir) = objects.parent().filter(|dir| objects.ends_with("objects") && dir.join("refs").is_dir()) else {
@@ -57,7 +57,7 @@ pub fn tips(repository: &Repository, config: &Config) -> Vec<ObjectId> {
             None => read(dir, repository, config, &mut tips),
         };
         if let Err(err) = read {
-            eprintln!("warning: cannot read the refs of alternate '{}': {err:#}", dir.display());
+            say!("warning: cannot read the refs of alternate '{}': {err:#}", dir.display());
         }
     }
     tips
@@ -108,7 +108,7 @@ fn told_by(command: &BStr, dir: &Path, repository: &Repository, tips: &mut Vec<O
         match ObjectId::from_hex(&line) {
             Ok(id) if id.kind() == repository.hash => tips.push(id),
             _ => {
-                eprintln!("warning: invalid line while parsing alternate refs: {}", line.as_bstr());
+                say!("warning: invalid line while parsing alternate refs: {}", line.as_bstr());
                 break;
             }
         }

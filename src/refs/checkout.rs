@@ -102,7 +102,7 @@ impl<'a> WorkTreeUpdate<'a> {
         match result {
             Ok(status) => status.success(),
             Err(err) => {
-                eprintln!("error: cannot run 'git {}' in '{}': {err}", arguments[0], self.worktree.work_tree.display());
+                say!("error: cannot run 'git {}' in '{}': {err}", arguments[0], self.worktree.work_tree.display());
                 false
             }
         }

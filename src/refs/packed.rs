@@ -44,8 +44,10 @@ pub enum Peeled {
 pub struct Line<'a> {
     /// The full name.
     pub name: &'a BStr,
-    /// The value in hex; capitals are possible, though git does not write them.
+    /// The value in hex.
     pub hex: &'a [u8],
+    /// True if that has capitals, which git does not write.
+    pub has_capitals: bool,
     /// What a tag points at in the end, in hex, where the file says so.
     pub peeled: Option<&'a [u8]>,
 }
@@ -147,6 +149,12 @@ impl Packed {
         Lines { packed: self, at: 0 }
     }
 
+    /// The same for a file whose [lines](Self::lines) were all met, without an error or capitals: they are not looked at
+    /// again.
+    pub fn met_lines(&self) -> MetLines<'_> {
+        MetLines { rest: self.body(), hex_len: self.hex_len }
+    }
+
     /// The ref of the full `name`, by binary search.
     pub fn find(&self, name: &BStr) -> Result<Option<Line<'_>>> {
         let first = self.lines_from(name)?.next().transpose()?;
@@ -180,7 +188,11 @@ impl Packed {
     fn parse(&self, at: usize) -> Result<(Line<'_>, usize)> {
         let rest = &self.body()[at..];
         let invalid = |line| Err(self.invalid(line));
-        let Some(hex) = rest.get(..self.hex_len).filter(|hex| is_hex(hex)) else { return invalid(rest) };
+        let Some(hex) = rest.get(..self.hex_len) else { return invalid(rest) };
+        let has_capitals = !is_lower_hex(hex);
+        if has_capitals && !is_hex(hex) {
+            return invalid(rest);
+        }
         let Some(b' ' | b'\t') = rest.get(self.hex_len) else { return invalid(rest) };
         let name = &rest[self.hex_len + 1..];
         let Some(end) = memchr::memchr(b'\n', name) else { return invalid(rest) };
@@ -188,13 +200,13 @@ impl Packed {
         let mut peeled = None;
         let mut next = self.hex_len + 1 + end + 1;
         if behind.first() == Some(&b'^') {
-            peeled = behind.get(1..=self.hex_len).filter(|hex| is_hex(hex));
+            peeled = behind.get(1..=self.hex_len).filter(|hex| is_lower_hex(hex) || is_hex(hex));
             if peeled.is_none() || behind.get(self.hex_len + 1) != Some(&b'\n') {
                 return invalid(behind);
             }
             next += self.hex_len + 2;
         }
-        Ok((Line { name: name.as_bstr(), hex, peeled }, at + next))
+        Ok((Line { name: name.as_bstr(), hex, has_capitals, peeled }, at + next))
     }
 
     /// git does not trust a file without the `sorted` trait, and reads it as if it were sorted.
@@ -256,6 +268,30 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
+/// See [`Packed::met_lines`].
+#[derive(Debug, Clone, Default)]
+pub struct MetLines<'a> {
+    rest: &'a [u8],
+    hex_len: usize,
+}
+
+impl<'a> Iterator for MetLines<'a> {
+    type Item = Line<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let end = memchr::memchr(b'\n', self.rest)?;
+        let (line, mut behind) = (&self.rest[..end], &self.rest[end + 1..]);
+        let (hex, name) = line.split_at_checked(self.hex_len)?;
+        let mut peeled = None;
+        if behind.first() == Some(&b'^') {
+            peeled = behind.get(1..=self.hex_len);
+            behind = behind.get(self.hex_len + 2..)?;
+        }
+        self.rest = behind;
+        Some(Line { name: name.get(1..)?.as_bstr(), hex, has_capitals: false, peeled })
+    }
+}
+
 struct Header {
     /// In bytes, with its newline; 0 without a header.
     len: usize,
@@ -305,16 +341,17 @@ fn first_line(from: &[u8]) -> BString {
 }
 
 fn is_hex(bytes: &[u8]) -> bool {
-    is_lower_hex(bytes) || bytes.iter().all(u8::is_ascii_hexdigit)
+    bytes.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// True for hex as git writes it. No early return within a chunk, so that the compiler looks at eight bytes at once: this
-/// runs over every ref of the repository.
-pub(super) fn is_lower_hex(bytes: &[u8]) -> bool {
-    let (chunks, rest) = bytes.as_chunks::<8>();
+/// True for hex as git writes it. No early return within a chunk, so that the compiler looks at sixteen bytes at once:
+/// this runs over every ref of the repository.
+fn is_lower_hex(bytes: &[u8]) -> bool {
     let is_bad = |byte: u8| u8::from(byte.wrapping_sub(b'0') > 9) & u8::from(byte.wrapping_sub(b'a') > 5);
-    let bad = chunks.iter().fold(0, |bad, chunk| bad | chunk.iter().fold(0, |bad, byte| bad | is_bad(*byte)));
-    bad == 0 && rest.iter().all(|byte| is_bad(*byte) == 0)
+    let has_bad = |chunk: &[u8; 16]| chunk.iter().fold(0, |bad, byte| bad | is_bad(*byte)) != 0;
+    // What the chunks leave over is looked at with what comes before it.
+    let Some(last) = bytes.last_chunk() else { return bytes.iter().all(|byte| is_bad(*byte) == 0) };
+    !bytes.as_chunks().0.iter().fold(has_bad(last), |bad, chunk| bad | has_bad(chunk))
 }
 
 #[cfg(test)]

@@ -38,19 +38,19 @@ pub fn lines(variable: &str) -> Option<Target> {
         Meaning::Descriptor(digit) => match append(&descriptor(digit)) {
             Ok(file) => Some(Target::File(file)),
             Err(_) => {
-                eprintln!("warning: unable to write trace for {variable}: Bad file descriptor");
+                say!("warning: unable to write trace for {variable}: Bad file descriptor");
                 None
             }
         },
         Meaning::Path => match append(Path::new(&value)) {
             Ok(file) => Some(Target::File(file)),
             Err(err) => {
-                eprintln!("warning: could not open '{}' for tracing: {}", value.display(), words(&err));
+                say!("warning: could not open '{}' for tracing: {}", value.display(), words(&err));
                 None
             }
         },
         Meaning::Nothing => {
-            eprintln!(
+            say!(
                 "warning: unknown trace value for '{variable}': {}\n         If you want to trace into a file, then please \
                  set {variable}\n         to an absolute pathname (starting with /)",
                 value.display()
@@ -70,7 +70,7 @@ pub fn events(variable: &str) -> Option<Target> {
         Meaning::Path if Path::new(&value).is_dir() => Path::new(&value).join(session::id().rsplit('/').next()?),
         Meaning::Path => value.into(),
         Meaning::Nothing => {
-            eprintln!("warning: trace2: unknown value for '{variable}': '{}'", value.display());
+            say!("warning: trace2: unknown value for '{variable}': '{}'", value.display());
             return None;
         }
     };

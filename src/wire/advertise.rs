@@ -1,9 +1,14 @@
 //! What we have, for the client: every ref that it may see, and what this program is able to do (gitprotocol-pack,
 //! "Reference Discovery"; gitprotocol-capabilities).
 
-use std::{env, io::Write, os::unix::ffi::OsStrExt};
+use std::{
+    env,
+    fmt::{self, Display},
+    io::{self, ErrorKind, Write},
+    os::unix::ffi::OsStrExt,
+};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bstr::{BStr, ByteSlice, ByteVec};
 use gix::{ObjectId, hashtable::HashSet};
 
@@ -17,7 +22,21 @@ use crate::{
 /// How many bytes are gathered before they are written.
 const CHUNK: usize = 128 * 1024;
 
+/// The error of a client that did not wait for the end of the advertisement.
+#[derive(Debug)]
+pub struct HungUp;
+
+impl Display for HungUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client hung up during the advertisement")
+    }
+}
+
+impl std::error::Error for HungUp {}
+
 /// Advertise `snapshot` on `out`, with the roots of a `shallow` repository, and `session_id` if that is configured.
+///
+/// Fails with [`HungUp`] where nobody reads `out` any more.
 pub fn advertise(
     repository: &Repository,
     config: &Config,
@@ -30,7 +49,7 @@ pub fn advertise(
     let is_version_1 = wants_version_1(env::var_os("GIT_PROTOCOL").unwrap_or_default().as_bytes().as_bstr());
     trace::transfer("negotiated-version", if is_version_1 { "1" } else { "0" });
     if is_version_1 {
-        lines.push(&[b"version 1"])?;
+        lines.push([b"version 1"])?;
     }
     lines.capabilities = Some(capabilities(repository, config, session_id));
 
@@ -63,7 +82,7 @@ pub fn advertise(
     roots.sort();
     roots.dedup();
     for root in roots {
-        lines.push(&[b"shallow ", root.to_hex().to_string().as_bytes()])?;
+        lines.push([b"shallow ", root.to_hex().to_string().as_bytes()])?;
     }
     lines.finish()
 }
@@ -79,19 +98,20 @@ struct Lines<'a, W> {
 impl<W: Write> Lines<'_, W> {
     fn push_ref(&mut self, hex: &[u8], name: &BStr) -> Result<()> {
         match self.capabilities.take() {
-            Some(capabilities) => self.push(&[hex, b" ", name, b"\0", &capabilities]),
-            None => self.push(&[hex, b" ", name]),
+            Some(capabilities) => self.push([hex, b" ", name, b"\0", &capabilities]),
+            None => self.push([hex, b" ", name]),
         }
     }
 
     /// One line, given in parts, and its LF.
-    fn push(&mut self, parts: &[&[u8]]) -> Result<()> {
+    fn push<const N: usize>(&mut self, parts: [&[u8]; N]) -> Result<()> {
         let length = 5 + parts.iter().map(|part| part.len()).sum::<usize>();
         // git's own limit. A name this long comes from packed-refs alone; no file system takes it.
         anyhow::ensure!(length <= 65520, "protocol error: impossibly long line");
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let start = self.buffer.len();
-        self.buffer.extend([12, 8, 4, 0].map(|shift| DIGITS[(length >> shift) & 15]));
+        self.buffer.reserve(length);
+        self.buffer.extend_from_slice(&[12, 8, 4, 0].map(|shift| DIGITS[(length >> shift) & 15]));
         for part in parts {
             self.buffer.extend_from_slice(part);
         }
@@ -104,13 +124,20 @@ impl<W: Write> Lines<'_, W> {
         self.buffer.push_str("0000");
         trace::sent(b"0000");
         self.write()?;
-        self.out.flush().context("cannot write the advertisement")
+        self.out.flush().map_err(unwritten)
     }
 
     fn write(&mut self) -> Result<()> {
-        self.out.write_all(&self.buffer).context("cannot write the advertisement")?;
+        self.out.write_all(&self.buffer).map_err(unwritten)?;
         self.buffer.clear();
         Ok(())
+    }
+}
+
+fn unwritten(why: io::Error) -> anyhow::Error {
+    match why.kind() {
+        ErrorKind::BrokenPipe => HungUp.into(),
+        _ => anyhow::Error::new(why).context("cannot write the advertisement"),
     }
 }
 

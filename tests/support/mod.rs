@@ -4,6 +4,9 @@
 //! A test file takes what it needs with `pub mod support;` (public, so that what one file does not use is no dead code).
 
 pub mod alike;
+pub mod balanced;
+pub mod daemon;
+pub mod in_front;
 pub mod in_process;
 pub mod intake;
 pub mod observe;
@@ -13,6 +16,7 @@ pub mod scene;
 pub mod server;
 pub mod ssh;
 pub mod strace;
+pub mod web;
 
 use std::{
     io::Write,

@@ -27,7 +27,7 @@ pub struct Outcome {
     pub stderr: String,
     /// Refs with their values, symbolic ones with their targets, and files below refs/ that are none.
     pub refs: Vec<String>,
-    /// Each line of each reflog.
+    /// Each line of each reflog; of a reftable's, what git shows of it.
     pub logs: Vec<String>,
     /// Id, type and size of all objects.
     pub objects: Vec<String>,
@@ -66,6 +66,12 @@ impl Outcome {
         let mut refs: Vec<String> = lines(git(&["for-each-ref", "--format=%(refname) %(objectname) %(symref)"]));
         refs.push(format!("HEAD {}", git(&["symbolic-ref", "-q", "HEAD"]).trim_end()));
         let (mut logs, mut files) = (Vec::new(), Vec::new());
+        if git_dir.join("reftable").is_dir() {
+            for name in git(&["reflog", "list"]).lines() {
+                let lines = git(&["log", "-g", "--date=raw", "--format=%H %gn <%ge> %gd %gs", name, "--"]);
+                logs.extend(lines.lines().map(|line| format!("{name}: {line}")));
+            }
+        }
         for (name, mode, content) in all_files(&git_dir) {
             let text = shown(&content);
             if name.starts_with("refs/") && !name.ends_with(".lock") {
@@ -74,7 +80,7 @@ impl Outcome {
                 }
             } else if name.starts_with("logs/") {
                 logs.extend(text.lines().map(|line| format!("{name}: {line}")));
-            } else if name != "packed-refs" && !name.starts_with("reftable/") {
+            } else if name != "packed-refs" && (!name.starts_with("reftable/") || name.ends_with(".lock")) {
                 // The name of a completed thin pack depends on how its bases are compressed.
                 let name = if name.starts_with("objects/pack/") { pack_kind(&name) } else { name };
                 let text = match name.as_str() {

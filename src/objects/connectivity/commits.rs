@@ -182,7 +182,9 @@ impl<'c, 'a> Commits<'c, 'a> {
         let mut named_as = None;
         let mut buffer = Vec::new();
         loop {
-            if self.places.contains_key(&id) || trees.knows(&id) {
+            // What is vouched for may still be a hole of the repository's; a value has to be there.
+            let may_be_hole = named_as.is_none() && !check.database.contains(&id);
+            if !may_be_hole && (self.places.contains_key(&id) || trees.knows(&id)) {
                 let kind = if self.places.contains_key(&id) { Some(Kind::Commit) } else { trees.kind(&id) };
                 return if named_as.is_none() || named_as == kind { Ok(()) } else { Err(Hole::Object(id)) };
             }

@@ -311,6 +311,21 @@ impl Announced<'_> {
         self.ask(mode, Phase::Preparing, lines.as_ref())
     }
 
+    /// Tell the hook that everything is prepared; before that, of the refs that go by `inner` lines, which git takes for a
+    /// transaction of packed-refs inside the other, and which comes about only if one of them is packed.
+    fn ask_prepared(&mut self, mode: Mode, is_packed: bool, inner: BString, lines: BString) -> Result<(), Aborted> {
+        if is_packed {
+            self.ask(mode, Phase::Preparing, inner.as_ref())?;
+            self.ask(mode, Phase::Prepared, inner.as_ref())?;
+            self.aborted.push(inner);
+        } else {
+            self.tell(Phase::Aborted, inner.as_ref());
+        }
+        self.ask(mode, Phase::Prepared, lines.as_ref())?;
+        self.aborted.push(lines);
+        Ok(())
+    }
+
     /// Tell the hook what it cannot change.
     fn tell(&mut self, phase: Phase, lines: &BStr) {
         if let Some(hook) = self.hook.as_mut().filter(|_| !lines.is_empty()) {

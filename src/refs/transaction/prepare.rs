@@ -9,7 +9,7 @@ use std::{
 use bstr::{BStr, BString, ByteSlice};
 
 use super::{
-    Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Phase, Prepared, Queued, Site, Slot,
+    Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Prepared, Queued, Site, Slot,
     conflicts,
 };
 use crate::{
@@ -284,18 +284,8 @@ impl Prepared<'_> {
 
     /// Tell the hook that everything is prepared.
     fn announce(&mut self) -> Result<(), Aborted> {
-        let inner = self.inner_lines();
-        if self.unpacks() {
-            self.announced.ask(self.mode, Phase::Preparing, inner.as_ref())?;
-            self.announced.ask(self.mode, Phase::Prepared, inner.as_ref())?;
-            self.announced.aborted.push(inner);
-        } else {
-            self.announced.tell(Phase::Aborted, inner.as_ref());
-        }
-        let lines = self.hook_lines();
-        self.announced.ask(self.mode, Phase::Prepared, lines.as_ref())?;
-        self.announced.aborted.push(lines);
-        Ok(())
+        let (inner, lines) = (self.inner_lines(), self.hook_lines());
+        self.announced.ask_prepared(self.mode, self.unpacks(), inner, lines)
     }
 }
 

@@ -8,10 +8,7 @@ use std::{ffi::OsString, fs::File, io::Write, os::unix::ffi::OsStringExt, proces
 use anyhow::{Context, Result};
 use gix::ObjectId;
 
-use super::{
-    intake::{Intake, UnpackError},
-    pack_stream::read_header,
-};
+use super::{Intake, UnpackError, pack_stream::read_header};
 use crate::{
     config::fsck::FsckRules,
     git::{self, Heard},

@@ -19,17 +19,19 @@ use gix::{
 };
 
 use super::{
-    database::{Database, Known},
+    Intake,
     decode::{Decoded, decode},
     entries::Entries,
-    intake::Intake,
     pack_index::{write_index, write_reverse_index},
     progress::Progress,
     resolve::{Settings, resolve},
     rows::{Base, Rows},
     visit::Visit,
 };
-use crate::shared_mode::create_dir;
+use crate::{
+    objects::database::{Database, Known},
+    shared_mode::create_dir,
+};
 
 /// Read the pack that begins with `header` and has `count` entries into the quarantine.
 pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)) -> Result<()> {

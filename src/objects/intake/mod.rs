@@ -1,11 +1,28 @@
 //! Bytes in, objects out: reads the pack of a push into the quarantine, whatever the client sends.
 
+mod bases;
+mod decode;
+mod delta;
+mod entries;
+mod index;
+mod lane;
+mod pack_index;
+mod pack_stream;
+mod plan;
+mod progress;
+mod resolve;
+mod rows;
+mod strict;
+mod unpack;
+mod visit;
+
 use std::{fmt, io::Read};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use gix::{objs::Kind, oid};
 
-use super::{database::Database, index::index, pack_stream::read_header, quarantine::Quarantine, unpack::unpack};
+use self::{index::index, pack_stream::read_header, unpack::unpack};
+use super::{database::Database, quarantine::Quarantine};
 use crate::{config::Config, repository::Repository, system_error::chain, wire::sideband::Sideband};
 
 /// What taking in a pack needs to know.
@@ -28,7 +45,7 @@ pub struct Intake<'a> {
 
 /// Why a pack was not taken in: its `Display` is the text behind `unpack ` in the report. The person who pushes was told more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnpackError(pub(super) &'static str);
+pub struct UnpackError(&'static str);
 
 impl fmt::Display for UnpackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
