@@ -20,15 +20,16 @@ use crate::{
     objects::database::Database,
     refs::snapshot::Snapshot,
     repository::Repository,
+    shared_mode::create_dir,
 };
 
-/// Write both files anew where their contents changed.
+/// Write both files anew where their contents changed, one even if the other cannot be written.
 pub fn update(repository: &Repository, config: &Config, database: &Database) -> Result<()> {
-    let refs = refs(&Snapshot::read(repository)?, database)?;
-    replace(&repository.common_dir.join("info/refs"), &refs, config)?;
+    let refs = refs(&Snapshot::read(repository)?, database)
+        .and_then(|refs| replace(&repository.common_dir.join("info/refs"), &refs, config));
     let path = repository.objects_dir.join("info/packs");
-    let packs = packs(&repository.objects_dir.join("pack"), &path)?;
-    replace(&path, &packs, config)
+    let packs = packs(&repository.objects_dir.join("pack"), &path).and_then(|packs| replace(&path, &packs, config));
+    refs.and(packs)
 }
 
 /// `<id> TAB <name>` for each ref that leads to an object, and `<id> TAB <name>^{}` for what a tag points at in the end.
@@ -118,7 +119,7 @@ fn replace(path: &Path, content: &[u8], config: &Config) -> Result<()> {
     }
     let write = || -> std::io::Result<()> {
         let dir = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(dir)?;
+        create_dir(dir, config.shared_repository)?;
         let everybody = fs::Permissions::from_mode(0o666);
         let mut file = tempfile::Builder::new().prefix("server-info_").permissions(everybody).tempfile_in(dir)?;
         file.write_all(content)?;
