@@ -26,11 +26,9 @@ fn run(cli: &Cli) -> u8 {
             128
         }
         Err(error) => {
-            // What a client names shows up in messages, and must not steer the terminal that they are read on.
-            let shown =
-                system_error::chain(&error).replace(|c: char| c.is_ascii_control() && c != '\n' && c != '\t', "?");
+            let shown = system_error::chain(&error);
             stderr::line(format_args!("fatal: {shown}"));
-            trace::error(&shown);
+            trace::error(&stderr::printable(&shown));
             128
         }
     }

@@ -14,5 +14,11 @@ macro_rules! say {
 /// Write `words` and an LF, if there is still somebody to read them.
 pub fn line(words: Arguments<'_>) {
     // In one piece, or lines of two processes that share a stderr mix.
-    io::stderr().write_all(format!("{words}\n").as_bytes()).ok();
+    io::stderr().write_all((printable(&words.to_string()) + "\n").as_bytes()).ok();
+}
+
+/// `words` with `?` for control characters but LF and TAB: what a client names shows up in messages, and must not steer
+/// the terminal that they are read on.
+pub fn printable(words: &str) -> String {
+    words.replace(|c: char| c.is_ascii_control() && c != '\n' && c != '\t', "?")
 }

@@ -16,10 +16,7 @@ use gix::{
 };
 
 use crate::{
-    config::{Config, SharedRepository},
-    objects::database::Database,
-    refs::snapshot::Snapshot,
-    repository::Repository,
+    config::Config, objects::database::Database, refs::snapshot::Snapshot, repository::Repository,
     shared_mode::create_dir,
 };
 
@@ -123,14 +120,7 @@ fn replace(path: &Path, content: &[u8], config: &Config) -> Result<()> {
         let everybody = fs::Permissions::from_mode(0o666);
         let mut file = tempfile::Builder::new().prefix("server-info_").permissions(everybody).tempfile_in(dir)?;
         file.write_all(content)?;
-        let mode = match config.shared_repository {
-            SharedRepository::Umask => None,
-            SharedRepository::Add(bits) => Some(file.as_file().metadata()?.permissions().mode() | bits),
-            SharedRepository::Exact(mode) => Some(mode),
-        };
-        if let Some(mode) = mode {
-            file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-        }
+        config.shared_repository.adjust(file.path())?;
         file.persist(path)?;
         Ok(())
     };

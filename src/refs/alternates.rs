@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{BufRead, BufReader},
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, process::ExitStatusExt},
     path::Path,
     process::{Command, Stdio},
 };
@@ -14,10 +14,12 @@ use gix::{
     ObjectId,
     glob::{wildmatch, wildmatch::Mode},
 };
+use nix::sys::signal::Signal;
 
 use super::snapshot::Snapshot;
 use crate::{
     config::Config,
+    hooks::environment,
     objects::alternates,
     repository::{RefFormat, Repository},
 };
@@ -99,6 +101,7 @@ fn told_by(command: &BStr, dir: &Path, repository: &Repository, tips: &mut Vec<O
         .arg(OsStr::from_bytes(command))
         .arg(dir);
     shell.current_dir(&repository.git_dir).stdin(Stdio::null()).stdout(Stdio::piped());
+    shell.envs(environment::for_children());
     for name in LOCAL_ENVIRONMENT {
         shell.env_remove(name);
     }
@@ -113,6 +116,10 @@ fn told_by(command: &BStr, dir: &Path, repository: &Repository, tips: &mut Vec<O
             }
         }
     }
-    child.wait().with_context(|| format!("cannot wait for '{command}'"))?;
+    let status = child.wait().with_context(|| format!("cannot wait for '{command}'"))?;
+    // One that was not heard to the end may well die of SIGPIPE.
+    if let Some(signal) = status.signal().filter(|signal| *signal != Signal::SIGPIPE as i32) {
+        say!("error: {command} died of signal {signal}");
+    }
     Ok(())
 }

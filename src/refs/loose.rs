@@ -65,7 +65,8 @@ pub fn scan(repository: &Repository) -> Result<Vec<(BString, Loose)>> {
     let mut pending: Vec<BString> = own.map(BString::from).into();
     pending.push("refs".into());
     while let Some(dir) = pending.pop() {
-        let is_own = own.iter().any(|own| dir == *own || name::is_per_worktree(dir.as_ref()));
+        // Asked of what is in it, for `refs` itself is no ref.
+        let is_own = name::is_per_worktree([dir.as_slice(), b"/"].concat().as_bstr());
         let root = if is_own { &repository.git_dir } else { &repository.common_dir };
         let path = root.join(Path::new(std::ffi::OsStr::from_bytes(&dir)));
         let mut take = |file: Found, name: BString, handle: &OwnedFd, at: &CStr| match file {

@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     os::unix::{
         ffi::OsStringExt,
-        fs::{FileExt, PermissionsExt},
+        fs::{FileExt, OpenOptionsExt},
     },
     path::Path,
 };
@@ -93,13 +93,13 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
 }
 
 fn create(path: &Path) -> Result<File> {
-    let options = File::options().read(true).write(true).create_new(true).to_owned();
+    // Read-only for all but this descriptor; and it is the umask that says for whom.
+    let options = File::options().read(true).write(true).create_new(true).mode(0o444).to_owned();
     options.open(path).with_context(|| format!("cannot create '{}'", path.display()))
 }
 
 /// The file at `path` is complete: nobody writes to it any more, and it is on disk if asked for.
 fn seal(intake: &Intake<'_>, path: &Path, file: &File, sync: bool) -> Result<()> {
-    file.set_permissions(fs::Permissions::from_mode(0o444))?;
     intake.config.shared_repository.adjust(path)?;
     if sync {
         file.sync_all()?;
