@@ -30,6 +30,7 @@ use crate::{
     },
     refs::{aliases, alternates, snapshot::Snapshot, transaction::Mode, visibility::HiddenRefs},
     repository::{RefFormat, Repository},
+    system_error,
     trace::{self, session},
     wire::{advertise::advertise, report, request::Request, sideband::Sideband},
 };
@@ -110,7 +111,7 @@ impl Push<'_> {
         if let Some(interval) = self.config.keep_alive {
             self.sideband.keep_alive(interval)?;
         }
-        let taken_in = if self.request.has_pack() { self.take_in(input)?.map(Some) } else { Ok(None) };
+        let taken_in = if self.request.has_pack() { self.take_in(input).map(Some) } else { Ok(None) };
         let unpack_failure = taken_in.as_ref().err().map(|reason| BString::from(reason.to_string()));
         match taken_in {
             Ok(quarantine) => self.decide_and_write(quarantine, &mut commands)?,
@@ -120,8 +121,11 @@ impl Push<'_> {
         self.hooks.post_receive(&commands)?;
         self.hooks.post_update(&commands)?;
         maintenance::run(self.repository, self.config, self.sideband)?;
-        if self.config.update_server_info {
-            maintenance::server_info::update(self.repository, self.config, &self.database)?;
+        if self.config.update_server_info
+            && let Err(error) = maintenance::server_info::update(self.repository, self.config, &self.database)
+        {
+            // The push is done, whether or not these files could follow.
+            say!("error: {}", system_error::chain(&error));
         }
         self.hooks.finish();
         // Nobody may be left to hear the end of the conversation: that changes nothing.
@@ -130,12 +134,17 @@ impl Push<'_> {
     }
 
     /// Read the pack into a quarantine, or say why it cannot be taken.
-    fn take_in(&self, mut input: BufReader<File>) -> Result<Result<Quarantine, UnpackError>> {
+    fn take_in(&self, mut input: BufReader<File>) -> Result<Quarantine, UnpackError> {
         let (repository, config, interrupts) = (self.repository, self.config, &self.interrupts);
         let quarantine = match config.balanced_atomic {
-            true => Quarantine::create_for(&self.transaction, repository, config, interrupts)?,
-            false => Quarantine::create(repository, config, interrupts)?,
+            true => Quarantine::create_for(&self.transaction, repository, config, interrupts),
+            false => Quarantine::create(repository, config, interrupts),
         };
+        let quarantine = quarantine.map_err(|error| {
+            // Its path is no business of the client's.
+            say!("error: {}", system_error::chain(&error));
+            UnpackError::no_quarantine()
+        })?;
         let intake = Intake {
             repository: self.repository,
             config: self.config,
@@ -153,7 +162,7 @@ impl Push<'_> {
                 intake.receive_strictly(rules, &roots, input.into_inner())
             }
         };
-        Ok(received.map(|()| quarantine))
+        received.map(|()| quarantine)
     }
 
     fn has_progress(&self) -> bool {

@@ -11,7 +11,11 @@ pub fn words(err: &io::Error) -> String {
 
 /// All that `error` says, the first cause last.
 pub fn chain(error: &anyhow::Error) -> String {
-    let said = error.chain().map(|cause| cause.downcast_ref().map_or_else(|| cause.to_string(), words));
+    let said = error.chain().map(|cause| match (cause.downcast_ref(), cause.downcast_ref::<Errno>()) {
+        (Some(err), _) => words(err),
+        (_, Some(errno)) => errno.desc().to_owned(),
+        _ => cause.to_string(),
+    });
     said.collect::<Vec<_>>().join(": ")
 }
 
@@ -25,6 +29,7 @@ mod tests {
     fn no_number_is_told() {
         let error = std::fs::read("/nowhere").context("cannot read '/nowhere'").unwrap_err();
         assert_eq!(chain(&error), "cannot read '/nowhere': No such file or directory");
+        assert_eq!(chain(&anyhow::Error::new(Errno::EACCES)), "Permission denied");
         assert_eq!(words(&io::Error::other("out of paper")), "out of paper");
     }
 }

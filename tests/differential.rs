@@ -40,6 +40,7 @@ cases! {
     a_repository_without_hooks_and_info: push().shell("rm -rf server.git/hooks server.git/info").create("refs/heads/new", "next");
     settings_from_git_config_parameters: push().env("GIT_CONFIG_PARAMETERS", "'receive.denydeletes'='true'").delete("refs/heads/topic", "topic");
     settings_from_git_config_count: push().env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "receive.denyDeletes").env("GIT_CONFIG_VALUE_0", "yes").delete("refs/heads/topic", "topic");
+    a_bad_boolean_in_the_environment: push().env("GIT_CONFIG_NOSYSTEM", "perhaps").raw(b"0000");
     settings_from_the_global_file: push().shell("printf '[receive]\\n\\tdenyDeletes\\n' >home/.gitconfig").delete("refs/heads/topic", "topic");
     settings_from_an_included_file: push().shell("printf '[receive]\\n\\tdenyDeletes = true\\n' >more").config("include.path", "../more").delete("refs/heads/topic", "topic");
     the_last_of_two_settings_counts: push().config("receive.denyDeletes", "true").config("receive.denyDeletes", "false").delete("refs/heads/topic", "topic");
@@ -164,6 +165,7 @@ cases! {
     a_limit_that_the_pack_keeps: push().config("receive.maxInputSize", "1m").update("refs/heads/main", "main", "next");
     a_limit_that_loose_objects_break: push().config("receive.maxInputSize", "100").update("refs/heads/main", "main", "next");
     a_limit_that_a_pack_breaks: push().config("receive.maxInputSize", "1536").config("receive.unpackLimit", "1").update("refs/heads/main", "main", "many");
+    checking_connectivity_is_told_where_nobody_wants_to_wait: push().capabilities("report-status-v2 side-band-64k object-format=sha1").env("GIT_PROGRESS_DELAY", "0").update("refs/heads/main", "main", "next").own_words();
     resolving_deltas_is_told: push().capabilities("report-status-v2 side-band-64k object-format=sha1").config("receive.unpackLimit", "1").thin().update("refs/heads/main", "main", "many");
     a_pack_of_nothing_but_two_letters: push().update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(2));
     no_pack_at_all: push().update("refs/heads/main", "main", "next").damaged(Vec::clear);
@@ -364,6 +366,7 @@ cases! {
     hooks_kept_elsewhere: push().config("core.hooksPath", "../hooks").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "").shell("mv server.git/hooks hooks");
     hooks_and_an_exec_path: push().update("refs/heads/main", "main", "next").recording(&["pre-receive", "post-update"], "").env("GIT_EXEC_PATH", "/usr/local/libexec/git-core");
     server_info_is_updated: push().config("receive.updateServerInfo", "true").update("refs/heads/main", "main", "many").create("refs/tags/v2", "v2");
+    server_info_that_cannot_be_written: push().config("receive.updateServerInfo", "true").shell("rm -rf server.git/info; : >server.git/info").update("refs/heads/main", "main", "next").own_words();
     server_info_is_updated_after_a_refusal: push().config("receive.updateServerInfo", "true").create("refs/heads/.x", "next");
     maintenance_runs_in_the_foreground: push().config("receive.autogc", "true").config("gc.auto", "1").config("maintenance.autoDetach", "false").recording(&["pre-auto-gc"], "echo shall it be; exit 1").update("refs/heads/main", "main", "many");
     maintenance_is_switched_off: push().config("receive.autogc", "false").config("gc.auto", "1").config("maintenance.autoDetach", "false").recording(&["pre-auto-gc"], "echo shall it be; exit 1").update("refs/heads/main", "main", "many");

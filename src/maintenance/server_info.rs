@@ -20,13 +20,13 @@ use crate::{
     shared_mode::create_dir,
 };
 
-/// Write both files anew where their contents changed.
+/// Write both files anew where their contents changed, one even if the other cannot be written.
 pub fn update(repository: &Repository, config: &Config, database: &Database) -> Result<()> {
-    let refs = refs(&Snapshot::read(repository)?, database)?;
-    replace(&repository.common_dir.join("info/refs"), &refs, config)?;
+    let refs = refs(&Snapshot::read(repository)?, database)
+        .and_then(|refs| replace(&repository.common_dir.join("info/refs"), &refs, config));
     let path = repository.objects_dir.join("info/packs");
-    let packs = packs(&repository.objects_dir.join("pack"), &path)?;
-    replace(&path, &packs, config)
+    let packs = packs(&repository.objects_dir.join("pack"), &path).and_then(|packs| replace(&path, &packs, config));
+    refs.and(packs)
 }
 
 /// `<id> TAB <name>` for each ref that leads to an object, and `<id> TAB <name>^{}` for what a tag points at in the end.

@@ -93,8 +93,8 @@ fn scan_dir(path: &Path, prefix: &BStr, take: &mut impl FnMut(Found, BString, &O
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut dir = match Dir::open(path, flags, Mode::empty()) {
         Ok(dir) => dir,
-        // Gone meanwhile, or a loop of symbolic links.
-        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG) => return Ok(()),
+        // Gone meanwhile, a loop of symbolic links, or not ours to look into, which hides its refs from git too.
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG | Errno::EACCES) => return Ok(()),
         Err(err) => return Err(err.into()),
     };
     let handle = dir.as_fd().try_clone_to_owned()?;

@@ -47,6 +47,13 @@ pub struct Intake<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnpackError(&'static str);
 
+impl UnpackError {
+    /// There was no place to take it to.
+    pub fn no_quarantine() -> Self {
+        UnpackError("unable to create temporary object directory")
+    }
+}
+
 impl fmt::Display for UnpackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
