@@ -3,6 +3,7 @@
 //! `cargo run --release --example push`
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -15,6 +16,8 @@ fn main() -> Result<()> {
     let place = Place { receive_pack: program()?, directory: tempfile::tempdir()? };
     println!("Served by {}\n", place.receive_pack.display());
     place.git(".", &["init", "-q", "--bare", "-b", "main", "server.git"])?;
+    // Upkeep goes on in the background, while this looks at files.
+    place.git("server.git", &["config", "receive.autogc", "false"])?;
     place.git(".", &["init", "-q", "-b", "main", "work"])?;
     place.git("work", &["commit", "-q", "--allow-empty", "-m", "The first"])?;
 
@@ -25,7 +28,7 @@ fn main() -> Result<()> {
 
     println!("2. A push that a hook refuses.");
     let hook = "#!/bin/sh\ntest \"$1\" != refs/heads/secret || { echo 'secret is not for you'; exit 1; }\n";
-    place.hook("update", hook)?;
+    place.hook("server.git", "update", hook)?;
     let accepted = place.push(&["main:secret"])?;
     ensure!(!accepted && place.value("secret")?.is_empty(), "the push should have been refused");
     println!("   Refused: the server has no branch of that name.\n");
@@ -37,8 +40,66 @@ fn main() -> Result<()> {
     ensure!(!accepted && place.value("main")? == before, "neither branch should have changed");
     println!("   Neither: main is still at {before}, since all of an atomic push lands or none of it.\n");
 
-    place.git("server.git", &["fsck", "--full", "--strict", "--no-dangling"])?;
-    println!("git fsck finds the repository sound. It is gone now.");
+    vote(&place)?;
+    replicas(&place)?;
+
+    for server in ["server.git", "replica.git"] {
+        place.git(server, &["fsck", "--full", "--strict", "--no-dangling"])?;
+    }
+    println!("git fsck finds both repositories sound. They are gone now.");
+    Ok(())
+}
+
+/// Balanced mode: a hook is asked when nothing but the commit is left to do.
+fn vote(place: &Place) -> Result<()> {
+    println!("4. A push that is put to a vote (receive.balancedAtomic), and accepted.");
+    place.git("server.git", &["config", "receive.balancedAtomic", "true"])?;
+    place.hook("server.git", "balanced_update", include_str!("../fixtures/hooks/always-yes"))?;
+    ensure!(place.push(&["main", "main:next"])?, "the push should have been accepted");
+    println!("   Accepted by vote: main and next are at {}, both since the same instant.\n", place.value("next")?);
+
+    println!("5. The same with a hook that says no.");
+    place.hook("server.git", "balanced_update", include_str!("../fixtures/hooks/always-no"))?;
+    place.git("work", &["commit", "-q", "--allow-empty", "-m", "The third"])?;
+    let before = place.listing("server.git")?;
+    ensure!(!place.push(&["main", "main:next"])?, "the push should have been declined");
+    ensure!(place.listing("server.git")? == before, "a declined push should leave nothing");
+    println!(
+        "   Declined by vote: all {} files of the repository are what they were, and there is no other: not one",
+        before.len()
+    );
+    println!("   object, ref, lock or log line of that push.\n");
+    Ok(())
+}
+
+/// Two replicas that say yes only if both are about to do the very same.
+fn replicas(place: &Place) -> Result<()> {
+    println!("6. Two replicas, each of which waits for the other's word.");
+    place.git(".", &["clone", "-q", "--bare", "server.git", "replica.git"])?;
+    let ballots = place.directory.path().join("ballots");
+    fs::create_dir(&ballots)?;
+    for server in ["server.git", "replica.git"] {
+        place.git(server, &["config", "receive.autogc", "false"])?;
+        place.hook(server, "balanced_update", include_str!("../fixtures/hooks/vote-by-hash"))?;
+        place.git(server, &["config", "receive.balancedAtomic", "true"])?;
+        place.git(server, &["config", "receive.balancedTimeout", "5"])?;
+        place.git(server, &["config", "balanced.replica", server])?;
+        place.git(server, &["config", "balanced.ballots", &ballots.display().to_string()])?;
+    }
+    let both = std::thread::scope(|scope| {
+        let pushes = ["server.git", "replica.git"].map(|server| scope.spawn(move || place.push_to(server, &["main"])));
+        pushes.map(|push| push.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    for (accepted, text) in both.into_iter().collect::<Result<Vec<_>>>()? {
+        print!("{text}");
+        ensure!(accepted, "both pushes should have been accepted");
+    }
+    println!("   Both accepted: the word that each said, a hash of its updates, was the same.");
+    place.git("work", &["commit", "-q", "--allow-empty", "-m", "The fourth"])?;
+    let before = place.value("main")?;
+    ensure!(!place.push(&["main"])?, "one replica alone should not have said yes");
+    ensure!(place.value("main")? == before, "main should not have moved");
+    println!("   A push to one of them alone: nobody says the same, so it is undone. They stay in step.\n");
     Ok(())
 }
 
@@ -66,16 +127,39 @@ impl Place {
         Ok(())
     }
 
-    /// Push from `work` to `server.git`, the client's words indented; true if all was accepted.
+    /// Push from `work` to `server.git`, and show it; true if all was accepted.
     fn push(&self, arguments: &[&str]) -> Result<bool> {
+        let (accepted, text) = self.push_to("server.git", arguments)?;
+        print!("{text}");
+        Ok(accepted)
+    }
+
+    /// Push from `work`: true if all was accepted, and what it looked like, the client's words indented.
+    fn push_to(&self, server: &str, arguments: &[&str]) -> Result<(bool, String)> {
         let receive_pack = format!("--receive-pack={}", self.receive_pack.display());
-        let mut command = self.command("work", &["push", &receive_pack, "../server.git"]);
-        println!("   $ git push ../server.git {}", arguments.join(" "));
+        let mut command = self.command("work", &["push", &receive_pack, &format!("../{server}")]);
         let output = command.args(arguments).output().context("cannot run git")?;
+        let mut text = format!("   $ git push ../{server} {}\n", arguments.join(" "));
         for line in String::from_utf8_lossy(&output.stderr).lines() {
-            println!("   | {}", line.trim_end());
+            text += &format!("   | {}\n", line.trim_end());
         }
-        Ok(output.status.success())
+        Ok((output.status.success(), text))
+    }
+
+    /// Every file below `directory` with its content.
+    fn listing(&self, directory: &str) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+        let mut files = BTreeMap::new();
+        let mut pending = vec![self.directory.path().join(directory)];
+        while let Some(path) = pending.pop() {
+            if path.is_dir() {
+                for entry in fs::read_dir(&path)? {
+                    pending.push(entry?.path());
+                }
+            } else {
+                files.insert(path.clone(), fs::read(&path)?);
+            }
+        }
+        Ok(files)
     }
 
     /// The short id of a branch of the server; empty if there is none.
@@ -85,8 +169,8 @@ impl Place {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    fn hook(&self, name: &str, script: &str) -> Result<()> {
-        let hook = self.directory.path().join("server.git/hooks").join(name);
+    fn hook(&self, server: &str, name: &str, script: &str) -> Result<()> {
+        let hook = self.directory.path().join(server).join("hooks").join(name);
         fs::create_dir_all(hook.parent().unwrap_or(Path::new(".")))?;
         fs::write(&hook, script)?;
         fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;

@@ -37,6 +37,10 @@ pub struct Cli {
     #[arg(long, alias = "advertise-refs", overrides_with = "no_http_backend_info_refs")]
     pub http_backend_info_refs: bool,
 
+    /// Settle what pushes left that died in balanced-atomic mode, tell what was done, and stop.
+    #[arg(long, conflicts_with = "http_backend_info_refs")]
+    pub recover: bool,
+
     /// Do not look whether all that the new values need is there.
     #[arg(long, hide_short_help = true, overrides_with = "no_skip_connectivity_check")]
     pub skip_connectivity_check: bool,
@@ -134,9 +138,10 @@ fn explain(error: &clap::Error, arguments: &[&OsStr]) -> u8 {
 }
 
 fn misused(complaint: &str, wants_usage: bool) -> u8 {
-    eprint!("{complaint}");
+    let mut words = complaint.to_owned();
     if wants_usage {
-        eprint!("{}", Cli::command().render_help());
+        words += &Cli::command().render_help().to_string();
     }
+    std::io::stderr().write_all(words.as_bytes()).ok();
     129
 }

@@ -126,20 +126,25 @@ impl Refusal {
     pub fn other(words: impl Into<BString>) -> Self {
         Refusal::Other(words.into())
     }
+
+    /// The text behind `ng <ref> ` in the report.
+    pub fn words(&self) -> &BStr {
+        match self {
+            Refusal::UnpackerError => "unpacker error".into(),
+            Refusal::MissingNecessaryObjects => "missing necessary objects".into(),
+            Refusal::HiddenUpdate => "deny updating a hidden ref".into(),
+            Refusal::HiddenDeletion => "deny deleting a hidden ref".into(),
+            Refusal::PreReceiveDeclined => "pre-receive hook declined".into(),
+            Refusal::UpdateHookDeclined => "hook declined".into(),
+            Refusal::AtomicPushFailure => "atomic push failure".into(),
+            Refusal::AtomicTransactionFailed => "atomic transaction failed".into(),
+            Refusal::Other(words) => words.as_ref(),
+        }
+    }
 }
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Refusal::UnpackerError => f.write_str("unpacker error"),
-            Refusal::MissingNecessaryObjects => f.write_str("missing necessary objects"),
-            Refusal::HiddenUpdate => f.write_str("deny updating a hidden ref"),
-            Refusal::HiddenDeletion => f.write_str("deny deleting a hidden ref"),
-            Refusal::PreReceiveDeclined => f.write_str("pre-receive hook declined"),
-            Refusal::UpdateHookDeclined => f.write_str("hook declined"),
-            Refusal::AtomicPushFailure => f.write_str("atomic push failure"),
-            Refusal::AtomicTransactionFailed => f.write_str("atomic transaction failed"),
-            Refusal::Other(words) => write!(f, "{words}"),
-        }
+        self.words().fmt(f)
     }
 }

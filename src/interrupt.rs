@@ -2,7 +2,8 @@
 //!
 //! Nothing here runs in a signal handler: `signal-hook` wakes a thread, which removes what is registered and then lets
 //! the signal do what it does. So a push that is ended by a signal that can be caught leaves no file behind. SIGPIPE ends
-//! nothing: a Rust program ignores it, and writing to a client that went away fails like any other write.
+//! nothing (but an advertisement that nobody reads): a Rust program ignores it, and writing to a client that went away
+//! fails like any other write.
 
 use std::{
     collections::BTreeMap,
@@ -12,10 +13,12 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+};
 
 /// The signals that would end this process and may come from outside.
-const ENDING: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2];
+const ENDING: [i32; 10] = [SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF];
 
 #[derive(Debug, Default)]
 struct Registry {
@@ -58,7 +61,11 @@ impl Interrupts {
     /// Start to listen for signals.
     pub fn listen() -> io::Result<Self> {
         let this = Interrupts::default();
-        let mut signals = signal_hook::iterator::Signals::new(ENDING)?;
+        // A file that grows beyond its limit is a write that fails, like any other.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+        let ignored = ignored();
+        let mut signals =
+            signal_hook::iterator::Signals::new(ENDING.iter().filter(|signal| !ignored.contains(signal)))?;
         let registry = this.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             if let Some(signal) = signals.forever().next() {
@@ -191,6 +198,13 @@ impl Doom {
             Doom::EmptyDirectory(path) => drop(std::fs::remove_dir(path)),
         }
     }
+}
+
+/// The signals of which this process is to take no notice: whoever started it said so, as nohup(1) does.
+fn ignored() -> Vec<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    (1..=64).filter(|signal| mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)).collect()
 }
 
 fn remove(path: &Path) {

@@ -2,10 +2,18 @@
 //!
 //! The binary is [`cli`] and [`serve`]; everything else is called from there or below. ARCHITECTURE.md has the map.
 
+// A stderr that is gone must not end a push.
+#![deny(clippy::print_stderr)]
+
+#[macro_use]
+pub mod stderr;
+
 pub mod balanced;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod durable;
+pub mod git;
 pub mod hooks;
 pub mod interrupt;
 pub mod maintenance;
@@ -14,5 +22,6 @@ pub mod refs;
 pub mod repository;
 pub mod serve;
 pub mod shared_mode;
+pub mod system_error;
 pub mod trace;
 pub mod wire;

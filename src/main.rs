@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use balanced_receive_pack::{cli::Cli, serve::serve, trace};
+use balanced_receive_pack::{
+    balanced::settle::recover, cli::Cli, serve::serve, stderr, system_error, trace, wire::advertise::HungUp,
+};
+use signal_hook::{consts::SIGPIPE, low_level::emulate_default_handler};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -12,15 +15,20 @@ fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Serve a push, or say why that cannot be.
+/// Do what the command line asks for, or say why that cannot be.
 fn run(cli: &Cli) -> u8 {
-    match serve(cli) {
-        Ok(()) => 0,
+    let done = if cli.recover { recover(cli.git_dir()) } else { serve(cli).map(|()| true) };
+    match done {
+        Ok(all) => u8::from(!all),
+        Err(error) if error.is::<HungUp>() => {
+            // Nothing is wrong here, and nobody is there to be told. git dies of it, so that whoever started it knows.
+            emulate_default_handler(SIGPIPE).ok();
+            128
+        }
         Err(error) => {
-            // What a client names shows up in messages, and must not steer the terminal that they are read on.
-            let shown = format!("{error:#}").replace(|c: char| c.is_ascii_control() && c != '\n' && c != '\t', "?");
-            eprintln!("fatal: {shown}");
-            trace::error(&shown);
+            let shown = system_error::chain(&error);
+            stderr::line(format_args!("fatal: {shown}"));
+            trace::error(&stderr::printable(&shown));
             128
         }
     }

@@ -2,17 +2,23 @@
 //!
 //! Each step is done elsewhere; here is their order, and what a refusal at one of them means for the others.
 
-use std::io::{self, BufReader, Read, Write};
+mod write;
 
-use anyhow::{Result, ensure};
+use std::{
+    fs::File,
+    io::{self, BufReader},
+    os::fd::AsFd,
+};
+
+use anyhow::{Context, Result};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
-    balanced::recover::{Asked, Parties, Recovery, Verdict},
+    balanced::{journal::TransactionId, recover::Asked, settle::settle},
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
-    hooks::{Hooks, proc_receive_refs, reference_transaction},
+    hooks::{Hooks, proc_receive_refs},
     interrupt::Interrupts,
     maintenance,
     objects::{
@@ -22,16 +28,9 @@ use crate::{
         quarantine::Quarantine,
         shallow::Shallow,
     },
-    refs::{
-        aliases, alternates,
-        checkout::WorkTreeUpdate,
-        policy::Policy,
-        snapshot::Snapshot,
-        store,
-        transaction::{Edit, Failure, Hook, Mode, Queued},
-        visibility::HiddenRefs,
-    },
-    repository::Repository,
+    refs::{aliases, alternates, snapshot::Snapshot, transaction::Mode, visibility::HiddenRefs},
+    repository::{RefFormat, Repository},
+    system_error,
     trace::{self, session},
     wire::{advertise::advertise, report, request::Request, sideband::Sideband},
 };
@@ -42,17 +41,23 @@ const READ_AHEAD: usize = 64 * 1024;
 /// Serve one push as the command line asks for it. Errors end the program with status 128; refused refs do not.
 pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
-    settle_dead(&repository, &config)?;
+    for finding in settle(&repository, &config, Asked::ByPush)? {
+        if finding.outcome.is_in_doubt() {
+            say!("warning: {finding}");
+        }
+    }
     let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
         advertise(&repository, &config, &snapshot, shallow.roots(), session::id(), &mut io::stdout().lock())?;
-        io::stdout().flush()?;
     }
     if cli.http_backend_info_refs {
         return Ok(());
     }
-    let mut input = BufReader::with_capacity(READ_AHEAD, io::stdin().lock());
+    // Where git is to read the pack, nothing of it may be read ahead.
+    let read_ahead = if config.fsck.is_some() { 0 } else { READ_AHEAD };
+    let stdin = io::stdin().as_fd().try_clone_to_owned().context("cannot read from stdin")?;
+    let mut input = BufReader::with_capacity(read_ahead, File::from(stdin));
     let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
         return Ok(());
     };
@@ -74,22 +79,12 @@ pub fn serve(cli: &Cli) -> Result<()> {
         shallow: &shallow,
         snapshot: &snapshot,
         interrupts: Interrupts::listen()?,
+        transaction: TransactionId::new(),
         sideband: &sideband,
         hooks: &hooks,
         request: &request,
     };
-    push.carry_through(&mut input)
-}
-
-/// Settle what transactions of dead processes left.
-fn settle_dead(repository: &Repository, config: &Config) -> Result<()> {
-    let recovery = Recovery { repository, config, interrupts: &Interrupts::default(), asked: Asked::ByPush };
-    recovery.run(&mut Parties {
-        ask: &mut |_, _| Verdict::Unknown,
-        bring_in: &mut |quarantine| anyhow::bail!("the objects in '{}' are still in quarantine", quarantine.display()),
-        tell: &mut |_, _, _| {},
-    })?;
-    Ok(())
+    push.carry_through(input)
 }
 
 /// A push, and all that its steps need to know.
@@ -103,18 +98,20 @@ struct Push<'a> {
     shallow: &'a Shallow,
     snapshot: &'a Snapshot,
     interrupts: Interrupts,
+    /// The name that a vote on it goes by.
+    transaction: TransactionId,
     sideband: &'a Sideband,
     hooks: &'a Hooks<'a>,
     request: &'a Request,
 }
 
 impl Push<'_> {
-    fn carry_through(&self, input: &mut dyn Read) -> Result<()> {
+    fn carry_through(&self, input: BufReader<File>) -> Result<()> {
         let mut commands = self.request.commands.clone();
         if let Some(interval) = self.config.keep_alive {
             self.sideband.keep_alive(interval)?;
         }
-        let taken_in = if self.request.has_pack() { self.take_in(input)?.map(Some) } else { Ok(None) };
+        let taken_in = if self.request.has_pack() { self.take_in(input).map(Some) } else { Ok(None) };
         let unpack_failure = taken_in.as_ref().err().map(|reason| BString::from(reason.to_string()));
         match taken_in {
             Ok(quarantine) => self.decide_and_write(quarantine, &mut commands)?,
@@ -124,8 +121,11 @@ impl Push<'_> {
         self.hooks.post_receive(&commands)?;
         self.hooks.post_update(&commands)?;
         maintenance::run(self.repository, self.config, self.sideband)?;
-        if self.config.update_server_info {
-            maintenance::server_info::update(self.repository, self.config, &self.database)?;
+        if self.config.update_server_info
+            && let Err(error) = maintenance::server_info::update(self.repository, self.config, &self.database)
+        {
+            // The push is done, whether or not these files could follow.
+            say!("error: {}", system_error::chain(&error));
         }
         self.hooks.finish();
         // Nobody may be left to hear the end of the conversation: that changes nothing.
@@ -134,8 +134,17 @@ impl Push<'_> {
     }
 
     /// Read the pack into a quarantine, or say why it cannot be taken.
-    fn take_in(&self, input: &mut dyn Read) -> Result<Result<Quarantine, UnpackError>> {
-        let quarantine = Quarantine::create(self.repository, self.config, &self.interrupts)?;
+    fn take_in(&self, mut input: BufReader<File>) -> Result<Quarantine, UnpackError> {
+        let (repository, config, interrupts) = (self.repository, self.config, &self.interrupts);
+        let quarantine = match config.balanced_atomic {
+            true => Quarantine::create_for(&self.transaction, repository, config, interrupts),
+            false => Quarantine::create(repository, config, interrupts),
+        };
+        let quarantine = quarantine.map_err(|error| {
+            // Its path is no business of the client's.
+            say!("error: {}", system_error::chain(&error));
+            UnpackError::no_quarantine()
+        })?;
         let intake = Intake {
             repository: self.repository,
             config: self.config,
@@ -145,8 +154,15 @@ impl Push<'_> {
             progress: self.has_progress(),
             reject_thin: self.cli.reject_thin_pack_for_testing,
         };
-        let received = intake.receive(input);
-        Ok(received.map(|()| quarantine))
+        let received = match &self.config.fsck {
+            None => intake.receive(&mut input),
+            Some(rules) if self.request.shallow.is_empty() => intake.receive_strictly(rules, &[], input.into_inner()),
+            Some(rules) => {
+                let roots = [self.shallow.roots(), &self.request.shallow].concat();
+                intake.receive_strictly(rules, &roots, input.into_inner())
+            }
+        };
+        received.map(|()| quarantine)
     }
 
     fn has_progress(&self) -> bool {
@@ -164,13 +180,25 @@ impl Push<'_> {
         self.refuse_hidden(&hidden, commands);
         proc_receive_refs::mark(&self.config.values, commands)?;
 
+        if self.config.balanced_atomic {
+            // Nobody is asked about what cannot be.
+            self.refuse_unbalanced(commands);
+            self.refuse_rest_if_atomic(commands);
+            if commands.iter().all(Command::is_refused) {
+                return Ok(());
+            }
+        }
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
-        if self.hooks.pre_receive(commands, &environment)?.is_refusal() {
+        let inside = self.hooks.inside(&environment);
+        if inside.pre_receive(commands)?.is_refusal() {
             refuse_all(commands, &Refusal::PreReceiveDeclined);
         }
         self.refuse_rest_if_atomic(commands);
         if commands.iter().all(Command::is_refused) {
             return Ok(());
+        }
+        if self.config.balanced_atomic {
+            return self.put_to_vote(quarantine, &inside, commands);
         }
         let _kept = match quarantine.map(Quarantine::migrate).transpose() {
             Ok(kept) => kept,
@@ -186,7 +214,7 @@ impl Push<'_> {
             // What it has carried out stands, whatever becomes of the rest.
             self.hooks.proc_receive(commands, &self.request.capabilities)?;
         }
-        if self.request.capabilities.atomic {
+        if self.is_atomic() {
             self.write(commands, Mode::AllOrNone, |_| true)
         } else {
             // What goes may make room for what comes.
@@ -220,97 +248,25 @@ impl Push<'_> {
         }
     }
 
+    /// What balanced mode cannot promise to undo, it does not begin.
+    fn refuse_unbalanced(&self, commands: &mut [Command]) {
+        if self.repository.ref_format != RefFormat::Files || self.config.ignore_case {
+            refuse_all(commands, &Refusal::other("balanced-atomic mode needs refs in files whose names' case counts"));
+        }
+        for command in commands.iter_mut().filter(|command| command.writer == Writer::ProcReceive) {
+            command.refuse(Refusal::other("proc-receive is not possible in balanced-atomic mode"));
+        }
+    }
+
+    /// True if it is carried out as a whole or not at all, whether or not the client asked for that.
+    fn is_atomic(&self) -> bool {
+        self.request.capabilities.atomic || self.config.balanced_atomic
+    }
+
     /// In an atomic push one refusal, at whatever step, is the end of all.
     fn refuse_rest_if_atomic(&self, commands: &mut [Command]) {
-        if self.request.capabilities.atomic && commands.iter().any(Command::is_refused) {
+        if self.is_atomic() && commands.iter().any(Command::is_refused) {
             refuse_all(commands, &Refusal::AtomicPushFailure);
-        }
-    }
-
-    /// Put the commands that are `due` to the policy and, one after the other, the update hook, and write those that pass
-    /// in one transaction.
-    fn write(&self, commands: &mut [Command], mode: Mode, due: impl Fn(&Command) -> bool) -> Result<()> {
-        let due = |command: &Command| !command.is_refused() && command.writer == Writer::Transaction && due(command);
-        if !commands.iter().any(due) {
-            return Ok(());
-        }
-        let policy =
-            Policy::new(self.repository, self.config, &self.database, self.snapshot, self.hooks, self.sideband)?;
-        let (mut indices, mut edits, mut work_trees) = (Vec::new(), Vec::new(), Vec::new());
-        for index in 0..commands.len() {
-            let command = &mut commands[index];
-            if !due(command) {
-                continue;
-            }
-            if let Some(allowed) = policy.decide(command)? {
-                let name = self.full_name(command.name());
-                edits.push(Edit { name, old: allowed.old, new: command.new });
-                work_trees.push(allowed.work_tree);
-                indices.push(index);
-            } else if mode == Mode::AllOrNone {
-                refuse_all(commands, &Refusal::AtomicPushFailure);
-                return Ok(());
-            }
-        }
-        if edits.is_empty() {
-            return Ok(());
-        }
-        let outcomes = self.commit(edits, work_trees, mode)?;
-        for (index, outcome) in indices.into_iter().zip(outcomes) {
-            if let Err(refusal) = outcome {
-                commands[index].refuse(refusal);
-            }
-        }
-        Ok(())
-    }
-
-    /// Write refs in one transaction; what became of each, in the order of `edits`.
-    fn commit(
-        &self,
-        edits: Vec<Edit>,
-        work_trees: Vec<Option<WorkTreeUpdate<'_>>>,
-        mode: Mode,
-    ) -> Result<Vec<Result<(), Refusal>>> {
-        let count = edits.len();
-        let mut hook = |phase, lines: &BStr| {
-            ensure!(!self.hooks.reference_transaction(phase, lines)?.is_refusal(), "the hook said no");
-            Ok(())
-        };
-        let hook = self.hooks.exists(reference_transaction::EVENT).then_some(&mut hook as Hook<'_>);
-        let queued = Queued::new(self.repository, self.config, &self.interrupts, edits)?;
-        let committed = match store::prepare(queued, (self.repository, self.config), &self.database, mode, hook) {
-            Err(aborted) => Err(aborted),
-            Ok(mut prepared) => {
-                for (index, work_tree) in work_trees.into_iter().enumerate() {
-                    let Some(work_tree) = work_tree.filter(|_| prepared.stands(index)) else { continue };
-                    let Err(refusal) = work_tree.carry_out(self.hooks)? else { continue };
-                    if mode == Mode::AllOrNone {
-                        let mut verdicts = vec![Err(Refusal::AtomicPushFailure); count];
-                        verdicts[index] = Err(refusal);
-                        return Ok(verdicts);
-                    }
-                    prepared.withdraw(index, refusal);
-                }
-                prepared.commit()
-            }
-        };
-        match committed {
-            Err(aborted) => {
-                self.sideband.error(aborted.message);
-                Ok(vec![Err(aborted.refusal); count])
-            }
-            Ok(committed) => {
-                for complaint in committed.complaints {
-                    eprintln!("error: {complaint}");
-                }
-                let told = |failure: Failure| {
-                    if !failure.message.is_empty() {
-                        self.sideband.error(&failure.message);
-                    }
-                    failure.refusal
-                };
-                Ok(committed.outcomes.into_iter().map(|outcome| outcome.map_err(told)).collect())
-            }
         }
     }
 

@@ -20,7 +20,7 @@ impl SharedRepository {
     }
 
     /// The mode that something of mode `old` gets: write bits only where the owner may write, execute bits where it may
-    /// execute, and the group of a directory inherited by what is made in it.
+    /// execute, and the group of a directory inherited by what is made in it if that group may do anything there.
     fn mode(self, old: u32, is_dir: bool) -> u32 {
         let (keep, mut add) = match self {
             SharedRepository::Umask => return old,
@@ -34,7 +34,11 @@ impl SharedRepository {
             add |= (add & 0o444) >> 2;
         }
         let new = keep | add;
-        if is_dir { new | (new & 0o444) >> 2 | 0o2000 } else { new }
+        match is_dir {
+            true if new & 0o060 != 0 => new | (new & 0o444) >> 2 | 0o2000,
+            true => new | (new & 0o444) >> 2,
+            false => new,
+        }
     }
 }
 
@@ -58,6 +62,7 @@ mod tests {
         assert_eq!(group.mode(0o600, false), 0o660);
         assert_eq!(group.mode(0o700, true), 0o2770);
         assert_eq!(SharedRepository::Exact(0o640).mode(0o755, true), 0o2750);
+        assert_eq!(SharedRepository::Exact(0o600).mode(0o755, true), 0o700);
         assert_eq!(SharedRepository::Exact(0o640).mode(0o444, false), 0o440);
     }
 }

@@ -303,15 +303,18 @@ fn the_roots_of_a_shallow_repository_are_told() {
 }
 
 #[test]
-fn a_linked_worktree_shows_its_own_refs() {
+fn a_linked_worktree_shows_its_own_refs_and_those_of_all() {
     let scene = Scene::new("sha1", "files");
     scene.git("server.git", &["worktree", "add", "-q", "--detach", "../linked", "main"]);
     scene.git("linked", &["update-ref", "refs/worktree/mine", "topic"]);
     scene.git("server.git", &["update-ref", "refs/worktree/theirs", "main"]);
     scene.git("linked", &["update-ref", "refs/bisect/good", "topic"]);
+    // Loose, and with no packed value that would be shown in its place.
+    scene.git("server.git", &["branch", "loose", "main"]);
     fs::rename(scene.path("server.git"), scene.path("main.git")).unwrap();
     scene.git("main.git", &["worktree", "repair", "../linked"]);
     symlink("linked", scene.path("server.git")).unwrap();
     let shown = same(&scene);
-    assert!(shown.contains("refs/worktree/mine") && !shown.contains("theirs"));
+    assert!(shown.contains("refs/worktree/mine") && !shown.contains("theirs"), "{shown}");
+    assert!(shown.contains("refs/heads/loose"), "{shown}");
 }

@@ -147,6 +147,17 @@ fn the_post_hooks_run_although_the_client_went_away() {
 }
 
 #[test]
+fn a_quarantine_that_cannot_be_made_is_told_to_the_operator_too() {
+    let objects = "SCENE/server.git/objects";
+    // A directory in which not even root can make another.
+    let push = push().env("GIT_OBJECT_DIRECTORY", "/proc").env("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects);
+    let after = pushed(&push.update("refs/heads/main", "main", "next"));
+    let report = ["unpack unable to create temporary object directory", "ng refs/heads/main unpacker error"];
+    assert_eq!((after.end.as_str(), &after.report[..2]), ("exit 0", &report.map(str::to_owned)[..]), "{after:#?}");
+    assert!(after.stderr.contains("'/proc'"), "better: git says nothing; {after:#?}");
+}
+
+#[test]
 fn a_lock_that_another_holds_is_told_so() {
     // Better: git 2.55 says `reference already exists`.
     let push = push().update("refs/heads/main", "main", "next").delete("refs/heads/topic", "topic");

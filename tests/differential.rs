@@ -5,7 +5,7 @@
 pub mod support;
 
 use support::{
-    packs::{BLOB, COMMIT, PackBuilder, delta},
+    packs::{BLOB, COMMIT, PackBuilder, TAG, delta},
     push::{Push, pkt_line, push, push_to},
     server,
 };
@@ -40,6 +40,7 @@ cases! {
     a_repository_without_hooks_and_info: push().shell("rm -rf server.git/hooks server.git/info").create("refs/heads/new", "next");
     settings_from_git_config_parameters: push().env("GIT_CONFIG_PARAMETERS", "'receive.denydeletes'='true'").delete("refs/heads/topic", "topic");
     settings_from_git_config_count: push().env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "receive.denyDeletes").env("GIT_CONFIG_VALUE_0", "yes").delete("refs/heads/topic", "topic");
+    a_bad_boolean_in_the_environment: push().env("GIT_CONFIG_NOSYSTEM", "perhaps").raw(b"0000");
     settings_from_the_global_file: push().shell("printf '[receive]\\n\\tdenyDeletes\\n' >home/.gitconfig").delete("refs/heads/topic", "topic");
     settings_from_an_included_file: push().shell("printf '[receive]\\n\\tdenyDeletes = true\\n' >more").config("include.path", "../more").delete("refs/heads/topic", "topic");
     the_last_of_two_settings_counts: push().config("receive.denyDeletes", "true").config("receive.denyDeletes", "false").delete("refs/heads/topic", "topic");
@@ -164,6 +165,7 @@ cases! {
     a_limit_that_the_pack_keeps: push().config("receive.maxInputSize", "1m").update("refs/heads/main", "main", "next");
     a_limit_that_loose_objects_break: push().config("receive.maxInputSize", "100").update("refs/heads/main", "main", "next");
     a_limit_that_a_pack_breaks: push().config("receive.maxInputSize", "1536").config("receive.unpackLimit", "1").update("refs/heads/main", "main", "many");
+    checking_connectivity_is_told_where_nobody_wants_to_wait: push().capabilities("report-status-v2 side-band-64k object-format=sha1").env("GIT_PROGRESS_DELAY", "0").update("refs/heads/main", "main", "next").own_words();
     resolving_deltas_is_told: push().capabilities("report-status-v2 side-band-64k object-format=sha1").config("receive.unpackLimit", "1").thin().update("refs/heads/main", "main", "many");
     a_pack_of_nothing_but_two_letters: push().update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(2));
     no_pack_at_all: push().update("refs/heads/main", "main", "next").damaged(Vec::clear);
@@ -188,6 +190,9 @@ cases! {
     a_delta_without_its_base_in_a_kept_pack: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().ref_delta(&[7; 20], &delta(4, 4, b"\x04four")).finish()).own_words();
     a_delta_whose_base_is_before_the_pack: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().ofs_delta(4000, &delta(4, 4, b"\x04four")).finish()).own_words();
     a_delta_that_copies_from_beyond_its_base: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().entry(BLOB, b"four").ofs_delta(16, &delta(4, 8, &[0x91, 2, 8])).finish()).own_words();
+    a_commit_of_nothing_but_a_tree: lone("commit", COMMIT, &format!("tree {}\n", push().id("main^{tree}")));
+    a_tag_that_has_no_name: lone("tag", TAG, &format!("object {}\ntype tree\n", push().id("main^{tree}")));
+    a_tag_that_has_no_tagger: lone("tag", TAG, &format!("object {}\ntype tree\ntag x\n", push().id("main^{tree}")));
     a_commit_that_is_none: push().objects(&[]).line(format!("{} {} refs/heads/new", "0".repeat(40), object_id("commit", b"tree of nothing\n")).as_bytes()).pack(PackBuilder::new().entry(COMMIT, b"tree of nothing\n").finish()).own_words();
 }
 
@@ -266,6 +271,12 @@ fn odd_commit(tree: &str, parent: &str) -> String {
     )
 }
 
+/// A push of this one object.
+fn lone(kind: &str, number: u8, content: &str) -> Push {
+    let line = format!("{} {} refs/tags/new", "0".repeat(40), object_id(kind, content.as_bytes()));
+    push().line(line.as_bytes()).pack(PackBuilder::new().entry(number, content.as_bytes()).finish()).own_words()
+}
+
 /// The id of an object that no repository has.
 fn object_id(kind: &str, content: &[u8]) -> String {
     let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
@@ -308,6 +319,7 @@ cases! {
     reflogs_of_all_refs: push().config("core.logAllRefUpdates", "always").update("refs/heads/main", "main", "next").create("refs/other/x", "next");
     the_reflog_of_a_deleted_ref_goes: push().config("core.logAllRefUpdates", "true").server(&["update-ref", "-m", "before", "refs/heads/d/logged", "main"]).delete("refs/heads/d/logged", "main");
     the_reflog_of_head_in_a_work_tree: push().work_tree().config("receive.denyCurrentBranch", "ignore").update("refs/heads/main", "main", "next");
+    a_reflog_in_a_name_with_a_full_stop: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_NAME", ", .A. Thor Jr.;").update("refs/heads/main", "main", "next");
     a_reflog_in_the_name_of_nobody: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_NAME", "Some <body>").env("GIT_COMMITTER_EMAIL", "").update("refs/heads/main", "main", "next");
     a_date_that_is_none: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "the day after").update("refs/heads/main", "main", "next");
     a_date_in_iso: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "2005-04-07T22:13:13+02:00").update("refs/heads/main", "main", "next");
@@ -332,6 +344,7 @@ fn many_refs(push: Push) -> Push {
 // Hooks and what comes after (§8, §9)
 cases! {
     what_hooks_see: push().delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/tags/v2", "v2").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
+    what_hooks_see_of_a_name_of_other_bytes: push().objects(&["next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).line(&[format!("{} {} refs/heads/", "0".repeat(40), push().id("next")).as_bytes(), b"\xe4\xf6".as_slice()].concat()).recording(&RECEIVE_HOOKS, "").config("receive.updateServerInfo", "true");
     what_hooks_say_without_side_band: push().capabilities("report-status object-format=sha1").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
     what_hooks_see_of_deletions: push().delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
     what_hooks_see_of_a_work_tree: push().work_tree().create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
@@ -353,7 +366,43 @@ cases! {
     hooks_kept_elsewhere: push().config("core.hooksPath", "../hooks").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "").shell("mv server.git/hooks hooks");
     hooks_and_an_exec_path: push().update("refs/heads/main", "main", "next").recording(&["pre-receive", "post-update"], "").env("GIT_EXEC_PATH", "/usr/local/libexec/git-core");
     server_info_is_updated: push().config("receive.updateServerInfo", "true").update("refs/heads/main", "main", "many").create("refs/tags/v2", "v2");
+    server_info_that_cannot_be_written: push().config("receive.updateServerInfo", "true").shell("rm -rf server.git/info; : >server.git/info").update("refs/heads/main", "main", "next").own_words();
     server_info_is_updated_after_a_refusal: push().config("receive.updateServerInfo", "true").create("refs/heads/.x", "next");
     maintenance_runs_in_the_foreground: push().config("receive.autogc", "true").config("gc.auto", "1").config("maintenance.autoDetach", "false").recording(&["pre-auto-gc"], "echo shall it be; exit 1").update("refs/heads/main", "main", "many");
     maintenance_is_switched_off: push().config("receive.autogc", "false").config("gc.auto", "1").config("maintenance.autoDetach", "false").recording(&["pre-auto-gc"], "echo shall it be; exit 1").update("refs/heads/main", "main", "many");
+}
+
+/// A commit whose author has no e-mail address, and a tree with an entry `.git`, as branches of the client.
+const UNSOUND: &str = "
+    tree=$(git -C client.git rev-parse next^{tree})
+    bad=$(printf 'tree %s\\nparent %s\\nauthor Nobody 1700000000 +0000\\ncommitter N <n@example.org> 1700000000 +0000\\n\\nbad\\n' \\
+        $tree $(git -C client.git rev-parse main) | git -C client.git hash-object -t commit -w --literally --stdin)
+    git -C client.git update-ref refs/heads/bad $bad
+    blob=$(echo evil | git -C client.git hash-object -w --stdin)
+    hidden=$(printf '100644 blob %s\\t.git\\n' $blob | git -C client.git mktree)
+    git -C client.git update-ref refs/heads/dotgit $(git -C client.git commit-tree -m dotgit -p main $hidden)";
+
+// What each object must be (§5)
+cases! {
+    sound_objects_are_let_in: push().config("receive.fsckObjects", "true").update("refs/heads/main", "main", "next");
+    many_sound_objects_are_let_in: push().config("transfer.fsckObjects", "true").create("refs/heads/new", "many");
+    a_commit_without_an_email_address: push().shell(UNSOUND).config("receive.fsckObjects", "true").create("refs/heads/bad", "bad");
+    one_in_a_kept_pack: push().shell(UNSOUND).config("receive.fsckObjects", "true").config("receive.unpackLimit", "1").create("refs/heads/bad", "bad").own_words();
+    a_tree_with_a_repository_in_it: push().shell(UNSOUND).config("transfer.fsckObjects", "true").create("refs/heads/bad", "dotgit");
+    it_is_let_in_where_nobody_asked: push().shell(UNSOUND).create("refs/heads/bad", "bad");
+    receive_wins_over_transfer: push().shell(UNSOUND).config("transfer.fsckObjects", "true").config("receive.fsckObjects", "false").create("refs/heads/bad", "bad");
+    a_finding_that_is_a_warning: push().shell(UNSOUND).config("receive.fsckObjects", "true").config("receive.fsck.missingEmail", "warn").create("refs/heads/bad", "bad");
+    a_finding_that_is_ignored: push().shell(UNSOUND).config("receive.fsckObjects", "true").config("receive.fsck.MISSINGEMAIL", "ignore").create("refs/heads/bad", "bad");
+    settings_of_git_fsck_do_not_count: push().shell(UNSOUND).config("receive.fsckObjects", "true").config("fsck.missingEmail", "ignore").create("refs/heads/bad", "bad");
+    an_object_on_the_skip_list: push().shell(UNSOUND).shell("git -C client.git rev-parse bad >server.git/skip").config("receive.fsckObjects", "true").config("receive.fsck.skipList", "skip").create("refs/heads/bad", "bad");
+    a_skip_list_that_is_not_there: push().config("receive.fsckObjects", "true").config("receive.fsck.skipList", "nowhere").update("refs/heads/main", "main", "next");
+    a_finding_of_no_known_name: push().config("receive.fsckObjects", "true").config("receive.fsck.unheardOf", "warn").update("refs/heads/main", "main", "next");
+    a_severity_of_no_known_name: push().config("receive.fsck.badDate", "grave").raw(b"0000");
+    a_finding_that_cannot_be_lowered: push().config("receive.fsckObjects", "true").config("receive.fsck.nulInHeader", "warn").update("refs/heads/main", "main", "next");
+    a_checked_pack_that_is_too_large: push().config("receive.fsckObjects", "true").config("receive.maxInputSize", "100").update("refs/heads/main", "main", "next");
+    a_checked_pack_that_is_thin: push().thin().config("receive.fsckObjects", "true").config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next");
+    a_checked_pack_without_side_band: push().shell(UNSOUND).config("receive.fsckObjects", "true").capabilities("report-status").create("refs/heads/bad", "bad");
+    a_checked_pack_that_is_damaged: push().config("receive.fsckObjects", "true").update("refs/heads/main", "main", "next").damaged(|pack| pack[20] ^= 1);
+    a_checked_pack_of_sha256: push_to("sha256", "files").config("receive.fsckObjects", "true").update("refs/heads/main", "main", "next");
+    what_hooks_see_of_a_checked_pack: push().config("receive.fsckObjects", "true").config("receive.unpackLimit", "1").recording(&["pre-receive"], "").update("refs/heads/main", "main", "next");
 }

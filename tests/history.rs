@@ -91,7 +91,7 @@ fn history(scene: &Scene) -> Option<PathBuf> {
     }
     let files = sources();
     if files.is_empty() {
-        eprintln!("SKIPPED history: Cargo has no sources (below ~/.cargo/registry/src; cargo fetch gets them)");
+        support::skipped("Cargo has no sources below ~/.cargo/registry/src (cargo fetch gets them)");
         return None;
     }
     scene.git(".", &["init", "-q", "--bare", "-b", "main", "history.git"]);

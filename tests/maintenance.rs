@@ -83,3 +83,12 @@ fn server_info_is_what_git_writes() {
     assert_eq!(ours, read());
     assert!(ours[0].contains("refs/tags/v1.1^{}\n") && ours[1].starts_with("P pack-"));
 }
+
+#[test]
+fn the_directory_of_server_info_is_shared_like_all_others() {
+    let scene = Scene::new("sha1", "files");
+    fs::remove_dir_all(scene.path("server.git/info")).ok();
+    delete_topic(&scene, "/usr/bin:/bin", &[("core.sharedRepository", "0660"), ("receive.updateServerInfo", "true")]);
+    let mode = |path| fs::metadata(scene.path(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!([mode("server.git/info"), mode("server.git/info/refs")], [0o2770, 0o660]);
+}

@@ -60,9 +60,9 @@ fn the_push_that_others_kill() {
         config.log_all_ref_updates = LogRefs::Usual;
         let queued = Queued::new(&repository, &config, &interrupts, edits).unwrap();
         let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-        let settled = prepared.open_vote(None).unwrap().decide().unwrap().commit().unwrap();
-        assert!(settled.committed.outcomes.iter().all(Result::is_ok));
-        return settled.told();
+        let settled = prepared.open_vote(None, &[]).unwrap().decide().unwrap().commit(&|| {}).unwrap();
+        assert!(settled.told().outcomes.iter().all(Result::is_ok));
+        return;
     }
     let queued = Queued::new(&repository, &config, &interrupts, edits).unwrap();
     queued.prepare(&database, Mode::AllOrNone, None).unwrap().commit().unwrap();
@@ -118,6 +118,7 @@ fn recover(repository: &Repository, asked: Asked, verdict: Verdict) -> (Vec<Find
     let mut parties = Parties {
         ask: &mut |_, _| verdict,
         bring_in: &mut |path| panic!("there is no {}", path.display()),
+        clear: &mut |path| panic!("there is no {}", path.display()),
         tell: &mut |_, _, committed| told.push(committed),
     };
     let findings = Recovery { repository, config: &config, interrupts: &interrupts, asked }.run(&mut parties).unwrap();
@@ -244,7 +245,7 @@ fn a_recovery_that_is_killed_is_finished_by_the_next() {
             let database = Database::open(&server.repository).unwrap();
             let queued = Queued::new(&server.repository, &server.config, &server.interrupts, edits.clone()).unwrap();
             let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-            drop(prepared.open_vote(None).unwrap().decide().unwrap());
+            drop(prepared.open_vote(None, &[]).unwrap().decide().unwrap());
             let injection = format!("inject={call}:signal=KILL:when={count}");
             let status = under_strace(&strace, &injection, &server).env(RECOVER, "1").output().unwrap().status;
             let place = format!("{call} {count}");
@@ -275,9 +276,9 @@ fn a_vote_of_one_ref_commits_by_its_loose_file() {
         let edits = vec![server.edit(name, old, Some(5))];
         let queued = Queued::new(&server.repository, &server.config, &server.interrupts, edits).unwrap();
         let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-        let voting = prepared.open_vote(None).unwrap();
+        let voting = prepared.open_vote(None, &[]).unwrap();
         assert_eq!(voting.updates().len(), 1);
-        voting.decide().unwrap().commit().unwrap().told();
+        voting.decide().unwrap().commit(&|| {}).unwrap().told();
         assert!(server.refs().contains(&server.line(name, 5)));
         assert_eq!(fs::read(server.path("packed-refs")).unwrap(), packed);
         server.check_clean();
@@ -291,7 +292,7 @@ fn a_no_leaves_no_trace() {
     let database = Database::open(&server.repository).unwrap();
     let queued = Queued::new(&server.repository, &server.config, &server.interrupts, five_edits(&server)).unwrap();
     let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-    let voting = prepared.open_vote(None).unwrap();
+    let voting = prepared.open_vote(None, &[]).unwrap();
     assert_eq!(server.git(&["rev-parse", "refs/heads/gone"]), server.commits[0].to_string());
     drop(voting);
     assert_eq!(server.listing(), before);
@@ -303,7 +304,7 @@ fn a_decision_that_is_dropped_is_left_for_recovery() {
     let database = Database::open(&server.repository).unwrap();
     let queued = Queued::new(&server.repository, &server.config, &server.interrupts, five_edits(&server)).unwrap();
     let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-    drop(prepared.open_vote(None).unwrap().decide().unwrap());
+    drop(prepared.open_vote(None, &[]).unwrap().decide().unwrap());
     let (findings, told) = recover(&server.repository, Asked::ByPush, Verdict::Unknown);
     assert!(matches!(&findings[..], [only] if only.outcome == Outcome::CarriedOut), "{findings:?}");
     assert_eq!(told, [true]);
@@ -332,6 +333,24 @@ fn a_reader_of_loose_refs_has_time_to_reach_packed_refs_before_it_changes() {
     let gone = time_of_last(&["unlink(", "refs/heads/loose\""]);
     let changed = time_of_last(&["rename(", "/packed-refs\")"]);
     assert!(changed - gone >= 0.003, "{trace}");
+}
+
+#[test]
+fn where_links_or_locks_do_not_work_an_ordinary_push_is_made_as_git_does() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    for injection in ["inject=symlink:error=EPERM", "inject=flock:error=EOPNOTSUPP"] {
+        let server = with_five_refs();
+        let edits = five_edits(&server);
+        assert!(push_under_strace(&strace, injection, &server, &edits, false).success());
+        let expected = [("deep/in/here", 5), ("loose", 5), ("new", 5), ("packed", 5)];
+        assert_eq!(server.refs(), expected.map(|(name, commit)| server.line(&format!("refs/heads/{name}"), commit)));
+        server.check_clean();
+        // What cannot be promised is refused before anything happens.
+        let before = server.listing();
+        let next = [server.edit("refs/heads/new", Some(5), Some(0))];
+        assert!(!push_under_strace(&strace, injection, &server, &next, true).success());
+        assert_eq!(server.listing(), before);
+    }
 }
 
 #[test]

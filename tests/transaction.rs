@@ -62,6 +62,21 @@ fn several_refs_of_every_kind_change_together() {
 }
 
 #[test]
+fn a_name_is_bytes_and_not_text() {
+    for mode in [Mode::EachAlone, Mode::AllOrNone] {
+        let mut server = Server::make();
+        server.config.log_all_ref_updates = LogRefs::Usual;
+        let name = b"refs/heads/caf\xe9";
+        let edit = |old, new| Edit { name: name[..].into(), ..server.edit("", old, new) };
+        server.succeed(mode, vec![edit(None, Some(0)), server.edit("refs/heads/a", None, Some(0))]);
+        server.succeed(mode, vec![edit(Some(0), Some(1)), server.edit("refs/heads/a", Some(0), Some(1))]);
+        let output = server.scene.feed("server.git", &["for-each-ref", "--format=%(refname)"], b"");
+        assert_eq!(output, [b"refs/heads/a\n", &name[..], b"\n"].concat());
+        assert_eq!(fs::read_dir(server.path("logs/refs/heads")).unwrap().count(), 2);
+    }
+}
+
+#[test]
 fn each_bad_edit_is_refused_in_the_words_of_the_report() {
     let server = Server::make();
     server.set("refs/heads/main", 1);
@@ -458,7 +473,7 @@ fn the_hook_hears_each_state_in_its_time_and_may_say_no() {
         ]
     };
     let database = Database::open(&server.repository).unwrap();
-    let run = |mode, veto: Option<usize>| {
+    let run_with = |edits: Vec<Edit>, mode, veto: Option<usize>| {
         let heard = Mutex::new(Vec::new());
         let mut hook = |phase: Phase, lines: &BStr| {
             let mut heard = heard.lock().unwrap();
@@ -467,10 +482,11 @@ fn the_hook_hears_each_state_in_its_time_and_may_say_no() {
             anyhow::ensure!(Some(heard.len()) != veto, "no");
             Ok(())
         };
-        let queued = Queued::new(&server.repository, &server.config, &server.interrupts, edits()).unwrap();
+        let queued = Queued::new(&server.repository, &server.config, &server.interrupts, edits).unwrap();
         let result = queued.prepare(&database, mode, Some(&mut hook)).and_then(|prepared| prepared.commit());
         (heard.into_inner().unwrap(), result.map(|_| ()).map_err(|aborted| aborted.message.to_string()))
     };
+    let run = |mode, veto| run_with(edits(), mode, veto);
     let (null, [c0, c1, c2]) = (server.repository.hash.null(), [0, 1, 2].map(|index| server.commits[index]));
     let asked = format!("{c0} {c1} refs/heads/alias\n{c0} {null} refs/heads/packed\n{null} {c2} refs/heads/new\n");
     let lines = format!("{c0} {null} refs/heads/packed\n{null} {c2} refs/heads/new\n{c0} {c1} refs/heads/main\n");
@@ -496,6 +512,17 @@ fn the_hook_hears_each_state_in_its_time_and_may_say_no() {
     let (heard, result) = run(Mode::AllOrNone, None);
     assert_eq!(heard[4..], [("committed", inner, false), ("committed", lines, false)]);
     assert_eq!(result, Ok(()));
+    // Where packed-refs has nothing of a ref that goes, the inner transaction comes to nothing.
+    server.set("refs/heads/loose", 0);
+    let (heard, _) = run_with(vec![server.edit("refs/heads/loose", Some(0), None)], Mode::EachAlone, None);
+    let outer = format!("{c0} {null} refs/heads/loose\n");
+    let expected = [
+        ("preparing", outer.clone(), false),
+        ("aborted", format!("{null} {null} refs/heads/loose\n"), false),
+        ("prepared", outer.clone(), false),
+        ("committed", outer, false),
+    ];
+    assert_eq!(heard, expected);
     server.check_clean();
 }
 

@@ -14,8 +14,10 @@
 //! | `log <old> <new> <make> <ref>` | a line that a reflog gets; 1 to make that log if it is not there |
 //! | `identity <name, mail and time>` | what such a line says of the committer |
 //! | `objects <directory>` | the quarantine, below the object directory |
+//! | `option <text>` | a push option, which hooks are shown |
 //! | `voting` | all of that is on disk, and the vote is about to be asked for |
 //! | `decided` | the vote was a yes |
+//! | `aborted` | it was not, and what was prepared is being undone |
 //! | `committed` | the refs have their new values on disk |
 //! | `told` | whoever is to know it was told |
 //!
@@ -76,6 +78,8 @@ pub enum State {
     Voting,
     /// The vote was a yes.
     Decided,
+    /// The vote was no yes.
+    Aborted,
     /// The refs have their new values.
     Committed,
     /// All is done but the cleaning up.
@@ -93,6 +97,8 @@ pub struct Intent {
     pub identity: BString,
     /// The quarantine's name in the object directory, if objects came along.
     pub objects: Option<BString>,
+    /// The push options, which hooks are shown.
+    pub options: Vec<BString>,
 }
 
 /// One ref that is voted upon.
@@ -156,7 +162,8 @@ pub struct LogLine {
 }
 
 impl State {
-    const ALL: [State; 5] = [State::Locking, State::Voting, State::Decided, State::Committed, State::Told];
+    const ALL: [State; 6] =
+        [State::Locking, State::Voting, State::Decided, State::Aborted, State::Committed, State::Told];
 
     /// The line that says it.
     pub fn word(self) -> &'static str {
@@ -164,6 +171,7 @@ impl State {
             State::Locking => "locking",
             State::Voting => "voting",
             State::Decided => "decided",
+            State::Aborted => "aborted",
             State::Committed => "committed",
             State::Told => "told",
         }
@@ -229,6 +237,9 @@ impl Text {
         }
         if let Some(objects) = &intent.objects {
             self = self.line(&[b"objects", objects]);
+        }
+        for option in &intent.options {
+            self = self.line(&[b"option", option]);
         }
         self
     }
@@ -365,6 +376,7 @@ impl Entry {
             [word, name] if word == "lock" => self.locks.push(name.clone()),
             [word, identity] if word == "identity" => self.intent.identity = identity.clone(),
             [word, objects] if word == "objects" => self.intent.objects = Some(objects.clone()),
+            [word, option] if word == "option" => self.intent.options.push(option.clone()),
             [word, old, new, make, name] if word == "log" => {
                 let log = LogLine { old: id(old)?, new: id(new)?, make: make == "1", name: name.clone() };
                 self.intent.logs.push(log);
@@ -482,6 +494,7 @@ mod tests {
             logs: vec![LogLine { old: null, new, make: true, name: "HEAD".into() }],
             identity: "A U Thor <a@example.org> 1 +0000".into(),
             objects: Some("incoming-x".into()),
+            options: vec!["".into(), "a b".into()],
         };
         let dir = std::env::temp_dir();
         let paths = Paths { git_dir: &dir, common_dir: &dir };

@@ -189,9 +189,18 @@ impl Journal {
 
     fn append(&mut self, text: Text) -> io::Result<()> {
         let (bytes, checksum) = text.finish();
-        (&*self.file).write_all(&bytes)?;
-        self.checksum = checksum;
-        if self.durable { self.file.sync_data() } else { Ok(()) }
+        let length = (&*self.file).stream_position()?;
+        let written = (&*self.file).write_all(&bytes);
+        let written = written.and_then(|()| if self.durable { self.file.sync_data() } else { Ok(()) });
+        match written {
+            Ok(()) => self.checksum = checksum,
+            Err(_) => {
+                // Half a line, where the disk is full, must not swallow the next; nor may a whole one count.
+                self.file.set_len(length)?;
+                (&*self.file).seek(SeekFrom::Start(length))?;
+            }
+        }
+        written
     }
 
     /// Leave it as it is, for a recovery to find.

@@ -4,3 +4,6 @@ pub mod ballot;
 pub mod format;
 pub mod journal;
 pub mod recover;
+pub mod settle;
+pub mod survivors;
+pub mod vote;

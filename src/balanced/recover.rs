@@ -17,7 +17,7 @@ use bstr::BString;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{
-    format::{Entry, Intent, State, TransactionId, Update, Writer},
+    format::{Entry, Intent, State, TransactionId, Writer},
     journal::{self, Journal},
 };
 use crate::{
@@ -64,9 +64,29 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// True if it is settled for good.
-    pub fn is_settled(&self) -> bool {
-        matches!(self, Outcome::Undone | Outcome::RolledBack | Outcome::CarriedOut)
+    /// True if its outcome is open, and nobody is at work on it.
+    pub fn is_in_doubt(&self) -> bool {
+        match self {
+            Outcome::Busy | Outcome::Undone | Outcome::RolledBack | Outcome::CarriedOut => false,
+            Outcome::InDoubt | Outcome::Waiting(_) | Outcome::Foreign(_) | Outcome::Unreadable(_) => true,
+        }
+    }
+}
+
+/// For the administrator: one line without its end.
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: ", self.id)?;
+        match &self.outcome {
+            Outcome::Busy => f.write_str("somebody is at work on it"),
+            Outcome::Undone => f.write_str("undone; nobody had been asked about it"),
+            Outcome::RolledBack => f.write_str("rolled back"),
+            Outcome::CarriedOut => f.write_str("carried out"),
+            Outcome::InDoubt => f.write_str("in doubt: the balanced_update hook does not say what became of it"),
+            Outcome::Waiting(why) => write!(f, "decided, but cannot be carried out yet: {why}"),
+            Outcome::Foreign(host) => write!(f, "left alone: it is of {host}, or of another directory"),
+            Outcome::Unreadable(why) => write!(f, "left alone: its journal cannot be understood: {why}"),
+        }
     }
 }
 
@@ -90,12 +110,15 @@ pub enum Verdict {
     Unknown,
 }
 
-/// Those outside of refs that a transaction with a vote has to do with. None is called where there was no vote.
+/// Those outside of refs that a transaction with a vote has to do with. None is called where there was no vote, and for one
+/// of elsewhere only `bring_in`.
 pub struct Parties<'p> {
     /// What the vote was.
     pub ask: &'p mut dyn FnMut(&TransactionId, &Intent) -> Verdict,
-    /// Move the objects of the quarantine that has this path to the repository's own; not all of them need be there any more.
+    /// Give the objects of the quarantine that has this path their names among the repository's; some may have them already.
     pub bring_in: &'p mut dyn FnMut(&Path) -> Result<()>,
+    /// The refs have their values: the quarantine that has this path goes, and what keeps its packs from being removed.
+    pub clear: &'p mut dyn FnMut(&Path) -> Result<()>,
     /// Tell what became of it, true if it was carried out; possibly not for the first time.
     pub tell: &'p mut dyn FnMut(&TransactionId, &Intent, bool),
 }
@@ -114,7 +137,8 @@ pub struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Settle each transaction whose process is dead; never waits for a living one.
+    /// Settle each transaction whose process is dead; never waits for a living one, and for another recovery only if asked for by
+    /// name.
     ///
     /// Costs one system call where there is nothing to settle.
     pub fn run(&self, parties: &mut Parties<'_>) -> Result<Vec<Finding>> {
@@ -137,7 +161,11 @@ impl Recovery<'_> {
         journals.sort_unstable();
         // A probe counts for left behind once its journal is gone, whose name sorts before it.
         others.sort_unstable();
-        let Some(_alone) = lock(File::open(common_dir))? else {
+        let alone = match self.asked {
+            Asked::ByPush => lock(File::open(common_dir))?,
+            Asked::ByName => Some(await_lock(File::open(common_dir)?)?),
+        };
+        let Some(_alone) = alone else {
             return Ok(journals.into_iter().map(|id| Finding { id, outcome: Outcome::Busy }).collect());
         };
         let mut findings = Vec::new();
@@ -174,6 +202,7 @@ impl Recovery<'_> {
             Err(err) => return Ok(Some(Outcome::Unreadable(format!("{err:#}")))),
         };
         let here = Writer::this_process(self.repository.into())?;
+        let is_of_here = entry.writer.as_ref().is_some_and(|writer| is_of(writer, &here));
         let git_dir = match entry.writer {
             Some(writer) if self.asked == Asked::ByPush && !is_of(&writer, &here) => {
                 return Ok(Some(Outcome::Foreign(writer.host)));
@@ -183,33 +212,47 @@ impl Recovery<'_> {
             None => self.repository.git_dir.clone(),
         };
         // A copy of the repository has its refs where it is, not where the journal says; so has one that was moved.
-        let git_dir = if git_dir.is_dir() { git_dir } else { self.repository.git_dir.clone() };
+        let git_dir = if is_of_here && git_dir.is_dir() { git_dir } else { self.repository.git_dir.clone() };
         let repository = &Repository { git_dir, ..self.repository.clone() };
         let locks = match entry.state {
             Some(_) => entry.locks,
             // Nobody had synced it when the machine died; but the locks themselves name the transaction.
             None => every_name(repository)?,
         };
-        let found = Found { repository, path, id, locks, intent: entry.intent };
+        let found = Found { repository, path, id, locks, intent: entry.intent, is_of_here };
         let outcome = match entry.state {
-            None | Some(State::Locking) => Outcome::Undone,
-            Some(State::Voting) => match (parties.ask)(id, &found.intent) {
-                Verdict::Unknown => return Ok(Some(Outcome::InDoubt)),
-                Verdict::No => {
-                    (parties.tell)(id, &found.intent, false);
-                    Outcome::RolledBack
-                }
-                Verdict::Yes => return found.carry_out(self, file, &text, true, parties).map(Some),
-            },
+            None | Some(State::Locking) => {
+                found.clean_up(parties)?;
+                Outcome::Undone
+            }
+            Some(State::Voting) => {
+                // Nobody here can say what was said elsewhere.
+                let verdict = if is_of_here { (parties.ask)(id, &found.intent) } else { Verdict::No };
+                let outcome = match verdict {
+                    Verdict::Unknown => Outcome::InDoubt,
+                    // A ref that is not locked any more may have been changed since: all or none means none then.
+                    Verdict::Yes if found.holds_all() => found.carry_out(self, file, &text, true, parties)?,
+                    Verdict::Yes | Verdict::No => found.roll_back(self, file, &text, parties)?,
+                };
+                return Ok(Some(outcome));
+            }
+            Some(State::Aborted) => {
+                found.clean_up(parties)?;
+                found.tell(parties, false);
+                Outcome::RolledBack
+            }
             Some(State::Decided) => return found.carry_out(self, file, &text, false, parties).map(Some),
             Some(State::Committed) => {
                 found.write_logs(self)?;
-                (parties.tell)(id, &found.intent, true);
+                found.clean_up(parties)?;
+                found.tell(parties, true);
                 Outcome::CarriedOut
             }
-            Some(State::Told) => Outcome::CarriedOut,
+            Some(State::Told) => {
+                found.clean_up(parties)?;
+                Outcome::CarriedOut
+            }
         };
-        found.clean_up()?;
         remove(path)?;
         Ok(Some(outcome))
     }
@@ -222,6 +265,8 @@ struct Found<'f> {
     id: &'f TransactionId,
     locks: Vec<BString>,
     intent: Intent,
+    /// This machine and this directory were its writer's.
+    is_of_here: bool,
 }
 
 impl Found<'_> {
@@ -241,8 +286,9 @@ impl Found<'_> {
         let mut journal = Journal::adopt(self.id.clone(), file, self.path.to_owned(), text, locksmith)?;
         let ready = if newly { journal.reach(State::Decided).map_err(Into::into) } else { Ok(()) };
         let ready = ready.and_then(|()| match self.quarantine() {
-            Some(quarantine) if quarantine.is_dir() => (parties.bring_in)(&quarantine),
-            _ => Ok(()),
+            // It goes only when the refs are written, and without its objects they must not be.
+            Some(quarantine) => (parties.bring_in)(&quarantine),
+            None => Ok(()),
         });
         let database = ready.and_then(|()| Database::open(self.repository));
         let database = match database {
@@ -254,25 +300,59 @@ impl Found<'_> {
         };
         let (repository, config, interrupts) = (self.repository, recovery.config, recovery.interrupts);
         let decided = Decided::resume(repository, config, interrupts, &database, journal, &self.intent);
-        let settled = match decided.and_then(|decided| decided.commit().map_err(|Unfinished(why)| why)) {
+        let settled = match decided.and_then(|decided| decided.commit(&|| {}).map_err(|Unfinished(why)| why)) {
             Ok(settled) => settled,
             Err(why) => return Ok(Outcome::Waiting(why)),
         };
-        (parties.tell)(self.id, &self.intent, true);
-        self.clean_up()?;
+        self.clean_up(parties)?;
+        self.tell(parties, true);
         settled.told();
         Ok(Outcome::CarriedOut)
+    }
+
+    /// Write down that it is over, and undo it.
+    fn roll_back(
+        &self,
+        recovery: &Recovery<'_>,
+        file: Flock<File>,
+        text: &[u8],
+        parties: &mut Parties<'_>,
+    ) -> Result<Outcome> {
+        let locksmith = Locksmith { interrupts: recovery.interrupts, shared: recovery.config.shared_repository };
+        let mut journal = Journal::adopt(self.id.clone(), file, self.path.to_owned(), text, locksmith)?;
+        let undone = journal.reach(State::Aborted).map_err(Into::into).and_then(|()| self.clean_up(parties));
+        match undone {
+            Ok(()) => {
+                self.tell(parties, false);
+                Ok(Outcome::RolledBack)
+            }
+            Err(err) => {
+                journal.leave();
+                Err(err)
+            }
+        }
+    }
+
+    fn tell(&self, parties: &mut Parties<'_>, is_committed: bool) {
+        if self.is_of_here {
+            (parties.tell)(self.id, &self.intent, is_committed);
+        }
+    }
+
+    /// True if each ref is still locked for this transaction.
+    fn holds_all(&self) -> bool {
+        let (paths, text) = (Paths::from(self.repository), self.id.link_text());
+        self.intent.updates.iter().all(|update| {
+            fs::read_link(paths.lock(update.name.as_ref())).is_ok_and(|found| found.as_os_str() == text.as_str())
+        })
     }
 
     /// Write the log lines that are missing. The refs are free only after the last line, so one that is free says that all
     /// are there.
     fn write_logs(&self, recovery: &Recovery<'_>) -> Result<()> {
-        let (paths, text) = (Paths::from(self.repository), self.id.link_text());
+        let paths = Paths::from(self.repository);
         let locksmith = Locksmith { interrupts: recovery.interrupts, shared: recovery.config.shared_repository };
-        let is_locked = |update: &Update| {
-            fs::read_link(paths.lock(update.name.as_ref())).is_ok_and(|found| found.as_os_str() == text.as_str())
-        };
-        if !self.intent.updates.iter().all(is_locked) {
+        if !self.holds_all() {
             return Ok(());
         }
         let identity = self.intent.identity.as_ref();
@@ -289,11 +369,11 @@ impl Found<'_> {
     }
 
     /// Take away all that bears the transaction's name but the journal.
-    fn clean_up(&self) -> Result<()> {
+    fn clean_up(&self, parties: &mut Parties<'_>) -> Result<()> {
         undo(self.repository.into(), self.id, &self.locks)?;
         remove_all(&self.path.with_file_name(format!("{}.d", self.id)))?;
-        if let Some(quarantine) = self.quarantine() {
-            remove_all(&quarantine)?;
+        if let Some(quarantine) = self.quarantine().filter(|quarantine| quarantine.is_dir()) {
+            (parties.clear)(&quarantine)?;
         }
         Ok(())
     }
@@ -417,6 +497,11 @@ fn every_name(repository: &Repository) -> io::Result<Vec<BString>> {
         }
     }
     Ok(names.into_iter().collect())
+}
+
+/// Take the kernel's lock on a file, however long somebody has it.
+fn await_lock(file: File) -> Result<Flock<File>> {
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
 /// Take the kernel's lock on a file, `None` if somebody has it.

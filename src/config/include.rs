@@ -77,7 +77,7 @@ fn is_git_dir(pattern: &BStr, case: Mode, git_dir: &Path, origin: &Origin) -> Re
     let mut git_dir = git_dir.as_os_str().as_bytes();
     if let Some(below) = glob.strip_prefix(b"./") {
         let Origin::File { path, .. } = origin else {
-            eprintln!("error: relative config include conditionals must come from files");
+            say!("error: relative config include conditionals must come from files");
             return Ok(false);
         };
         let file = path.canonicalize().with_context(|| format!("cannot resolve '{}'", path.display()))?;

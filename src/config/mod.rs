@@ -5,6 +5,7 @@
 
 mod bystanders;
 mod environment;
+pub mod fsck;
 pub mod home;
 mod include;
 mod read;
@@ -17,6 +18,7 @@ use std::{path::PathBuf, time::Duration};
 
 use bstr::BString;
 
+use fsck::FsckRules;
 pub use settings::Settings;
 
 /// Every setting that a push heeds. See git-config for their meaning; the docs here name the setting.
@@ -38,6 +40,8 @@ pub struct Config {
     pub unpack_limit: u64,
     /// `receive.maxInputSize` in bytes; `None` for 0: no limit.
     pub max_input_size: Option<u64>,
+    /// `receive.fsckObjects`, else `transfer.fsckObjects` (false): `receive.fsck.*` if each object is to be checked.
+    pub fsck: Option<FsckRules>,
     /// `receive.hideRefs` and `transfer.hideRefs` in the order of configuration, as written.
     pub hide_refs: Vec<BString>,
     /// `core.alternateRefsCommand`, a shell's command line

@@ -7,6 +7,7 @@ use bstr::{BString, ByteSlice};
 
 use super::{
     Config, Deny, Fsync, LogRefs, Settings, SharedRepository, bystanders,
+    fsck::FsckRules,
     setting::{Setting, boolean},
 };
 
@@ -37,6 +38,7 @@ fn defaults(is_bare: bool) -> Config {
         keep_alive: Some(Duration::from_secs(5)),
         unpack_limit: 100,
         max_input_size: None,
+        fsck: None,
         hide_refs: Vec::new(),
         deny_current_branch: Deny::Unset,
         deny_delete_current: Deny::Unset,
@@ -74,6 +76,9 @@ fn defaults(is_bare: bool) -> Config {
 /// Settings that decide together, whatever order they come in.
 #[derive(Default)]
 struct Heard {
+    receive_fsck: Option<bool>,
+    transfer_fsck: Option<bool>,
+    fsck_rules: FsckRules,
     receive_unpack_limit: Option<u64>,
     transfer_unpack_limit: Option<u64>,
     compression: Option<i32>,
@@ -89,6 +94,7 @@ struct Heard {
 
 impl Heard {
     fn settle(self, config: &mut Config) {
+        config.fsck = self.receive_fsck.or(self.transfer_fsck).unwrap_or(false).then_some(self.fsck_rules);
         let unpack_limit = self.receive_unpack_limit.or(self.transfer_unpack_limit);
         config.unpack_limit = unpack_limit.unwrap_or(config.unpack_limit);
         config.loose_compression = self.loose_compression.or(self.compression).unwrap_or(config.loose_compression);
@@ -120,6 +126,8 @@ fn receive(config: &mut Config, heard: &mut Heard, setting: &Setting) -> Result<
         b"transfer.advertisesid" => config.advertise_session_id = setting.boolean()?,
         b"repack.usedeltabaseoffset" => config.offset_deltas = setting.boolean()?,
         b"receive.keepalive" => config.keep_alive = seconds(setting)?,
+        b"receive.fsckobjects" => heard.receive_fsck = Some(setting.boolean()?),
+        b"transfer.fsckobjects" => heard.transfer_fsck = Some(setting.boolean()?),
         b"receive.unpacklimit" => heard.receive_unpack_limit = limit(setting)?,
         b"transfer.unpacklimit" => heard.transfer_unpack_limit = limit(setting)?,
         b"receive.maxinputsize" => {
@@ -144,7 +152,10 @@ fn receive(config: &mut Config, heard: &mut Heard, setting: &Setting) -> Result<
         b"maintenance.autodetach" => heard.maintenance_detach = Some(setting.boolean()?),
         b"gc.auto" => heard.gc_auto = Some(setting.int()?),
         b"gc.autodetach" => heard.gc_detach = Some(setting.boolean()?),
-        _ => return Ok(false),
+        key => match key.strip_prefix(b"receive.fsck.") {
+            Some(name) => heard.fsck_rules.add(name.as_bstr(), setting)?,
+            None => return Ok(false),
+        },
     }
     Ok(true)
 }
@@ -181,11 +192,11 @@ fn core(config: &mut Config, heard: &mut Heard, setting: &Setting) -> Result<boo
             method @ (b"fsync" | b"writeout-only" | b"batch") => {
                 config.fsync.writeout_only = method == b"writeout-only";
             }
-            method => eprintln!("warning: ignoring unknown core.fsyncMethod value '{}'", method.as_bstr()),
+            method => say!("warning: ignoring unknown core.fsyncMethod value '{}'", method.as_bstr()),
         },
         b"core.fsyncobjectfiles" => {
             if heard.fsync_object_files.is_none() {
-                eprintln!("warning: core.fsyncObjectFiles is deprecated; use core.fsync instead");
+                say!("warning: core.fsyncObjectFiles is deprecated; use core.fsync instead");
             }
             heard.fsync_object_files = Some(setting.boolean()?);
         }
@@ -286,7 +297,7 @@ fn fsync(setting: &Setting, writeout_only: bool) -> Result<Fsync> {
             synced = if is_removed { synced & !bits } else { synced | bits };
         }
         if !is_known {
-            eprintln!("warning: ignoring unknown core.fsync component '{}'", word.as_bstr());
+            say!("warning: ignoring unknown core.fsync component '{}'", word.as_bstr());
         }
     }
     let has = |component| synced & component != 0;

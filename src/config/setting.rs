@@ -70,7 +70,7 @@ impl Setting {
 
     /// The error for a value that is no good, after `why` was said.
     pub fn reject(&self, why: std::fmt::Arguments<'_>) -> anyhow::Error {
-        eprintln!("error: {why}");
+        say!("error: {why}");
         match &self.origin {
             Origin::File { path, line } => {
                 anyhow::anyhow!("bad config variable '{}' in file '{}' at line {line}", self.key, path.display())

@@ -53,7 +53,7 @@ pub(super) struct Reading<'a> {
 
 impl Reading<'_> {
     fn sources(&mut self) -> Result<()> {
-        if let Some(system) = system_file() {
+        if let Some(system) = system_file()? {
             self.optional_file(&system, false)?;
         }
         for global in global_files() {
@@ -155,7 +155,7 @@ impl Reading<'_> {
 
 /// The error for a source that cannot be used, after `why` was said.
 pub fn unusable(why: String, origin: &Origin) -> anyhow::Error {
-    eprintln!("error: {why}");
+    say!("error: {why}");
     match origin {
         Origin::File { path, line } => anyhow::anyhow!("bad config line {line} in file {}", path.display()),
         Origin::CommandLine => anyhow::anyhow!("unable to parse command-line config"),
@@ -175,12 +175,16 @@ fn is_remote_url(setting: &Setting) -> bool {
 }
 
 /// `GIT_CONFIG_SYSTEM`, else the file in the prefix that the git on `PATH` is installed in; `None` if it is not wanted.
-fn system_file() -> Option<PathBuf> {
-    let unwanted = std::env::var_os("GIT_CONFIG_NOSYSTEM");
-    if unwanted.is_some_and(|value| boolean(value.as_encoded_bytes().as_bstr()) == Some(true)) {
-        return None;
+fn system_file() -> Result<Option<PathBuf>> {
+    const UNWANTED: &str = "GIT_CONFIG_NOSYSTEM";
+    if let Some(value) = std::env::var_os(UNWANTED) {
+        match boolean(value.as_encoded_bytes().as_bstr()) {
+            Some(true) => return Ok(None),
+            Some(false) => {}
+            None => bail!("bad boolean environment value '{}' for '{UNWANTED}'", value.display()),
+        }
     }
-    Some(std::env::var_os("GIT_CONFIG_SYSTEM").map_or_else(system_file_of_prefix, PathBuf::from))
+    Ok(Some(std::env::var_os("GIT_CONFIG_SYSTEM").map_or_else(system_file_of_prefix, PathBuf::from)))
 }
 
 /// git's build puts it into /etc for the prefix /usr, and else into etc below the prefix.

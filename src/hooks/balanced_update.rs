@@ -1,10 +1,7 @@
 //! balanced_update: whether a push whose every check has passed is to be committed, and what became of it
 //! (balanced_update(5)).
 
-use std::{
-    ffi::OsString,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -28,7 +25,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    fn as_str(self) -> &'static str {
+    /// The hook's argument.
+    pub fn as_str(self) -> &'static str {
         match self {
             Phase::Prepared => "prepared",
             Phase::Committed => "committed",
@@ -39,26 +37,27 @@ impl Phase {
 }
 
 impl Hooks<'_> {
+    /// True unless there is a hook file that cannot be run, which the person who pushes is told: silence is no yes.
+    pub fn can_vote(&self) -> bool {
+        let file = self.directory.not_executable(EVENT);
+        if let Some(path) = &file {
+            self.sideband.error(format_args!("the hook '{}' is not executable", path.display()));
+        }
+        file.is_none()
+    }
+
     /// Ask or tell the hook about `ballot`. It and its children are ended after `timeout`, and when a signal arrives if that
-    /// is diverted to `interrupts`. `quarantine` are the variables that show it the new objects; empty if there are none.
-    ///
-    /// A hook file that cannot be run has [`Failed`](Answer::Failed): silence is no yes.
+    /// is diverted to `interrupts`.
     pub fn balanced_update(
         &self,
         phase: Phase,
         ballot: &Ballot,
-        quarantine: &[(&'static str, OsString)],
         timeout: Option<Duration>,
         interrupts: Option<&Diverted>,
     ) -> Result<Answer> {
-        if let Some(path) = self.directory.not_executable(EVENT) {
-            self.sideband.error(format_args!("the hook '{}' is not executable", path.display()));
-            return Ok(Answer::Failed);
-        }
         let mut call = self.call(EVENT);
         call.arguments = vec![phase.as_str().into()];
         call.stdin = Some(&ballot.lines);
-        call.environment.extend(quarantine.iter().map(|(name, value)| (OsString::from(name), value.clone())));
         call.environment.extend(self.push_options());
         let hash = ballot.update_hash().context("cannot hash the updates")?;
         call.environment.push(("GIT_BALANCED_TRANSACTION".into(), ballot.transaction.to_string().into()));

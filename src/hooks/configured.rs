@@ -49,7 +49,7 @@ struct OneName<'a> {
 }
 
 /// All configured hooks, checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ConfiguredHooks<'a> {
     hooks: Vec<ConfiguredHook>,
     config: &'a Settings,

@@ -3,7 +3,7 @@
 use std::{
     io::{PipeReader, Read},
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         mpsc::{Receiver, channel},
     },
     thread,
@@ -20,23 +20,17 @@ const SILENCE: Duration = Duration::from_secs(1);
 pub struct Leftovers {
     /// Each sends one `()` for each piece passed on, and hangs up at the end.
     followed: Mutex<Vec<Receiver<()>>>,
-    /// True once nothing may be told any more.
-    closed: Arc<Mutex<bool>>,
 }
 
 impl Leftovers {
     /// Pass on to `sideband` what is still to come from `output`.
     pub fn follow(&self, mut output: PipeReader, sideband: Sideband) {
         let (piece, pieces) = channel();
-        let closed = Arc::clone(&self.closed);
         let follower = move || {
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(heard @ 1..) = output.read(&mut buffer) {
-                let closed = closed.lock().unwrap_or_else(PoisonError::into_inner);
-                if !*closed {
-                    sideband.tell(&buffer[..heard]);
-                    piece.send(()).ok();
-                }
+                sideband.tell(&buffer[..heard]);
+                piece.send(()).ok();
             }
         };
         // Without a thread to spare the output is lost, and nothing else.
@@ -45,12 +39,11 @@ impl Leftovers {
         }
     }
 
-    /// Wait for the ends of these outputs, or until they fall silent. Nothing is told after this.
+    /// Wait for the ends of these outputs, or until they fall silent.
     pub fn finish(&self) {
         let followed = std::mem::take(&mut *self.followed.lock().unwrap_or_else(PoisonError::into_inner));
         for pieces in followed {
             while pieces.recv_timeout(SILENCE).is_ok() {}
         }
-        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 }

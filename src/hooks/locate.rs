@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     ffi::OsString,
     os::unix::ffi::{OsStrExt, OsStringExt},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::Result;
@@ -16,14 +16,14 @@ use nix::{
 use crate::{config::Config, repository::Repository};
 
 /// The directory of hooks: `core.hooksPath`, else `hooks` in the common directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HookDirectory {
     /// Relative to the git directory, or absolute. Not a `Path`: hooks see it spelt as it is configured.
     dir: OsString,
     /// `advice.ignoredHook`
     advise: bool,
     /// The hooks that were advised on already.
-    advised: Mutex<BTreeSet<OsString>>,
+    advised: Arc<Mutex<BTreeSet<OsString>>>,
 }
 
 impl HookDirectory {
@@ -35,7 +35,7 @@ impl HookDirectory {
             None => repository.common_dir.join("hooks").into_os_string(),
         };
         let advise = config.values.boolean("advice.ignoredHook")?.unwrap_or(true);
-        Ok(HookDirectory { dir, advise, advised: Mutex::default() })
+        Ok(HookDirectory { dir, advise, advised: Arc::default() })
     }
 
     /// The hook for `event`, `None` without one. A file that is not executable is none, which the operator is told
@@ -68,7 +68,7 @@ impl HookDirectory {
     fn hint(&self, path: OsString) {
         let shown = path.as_bytes().escape_ascii().to_string();
         if self.advise && self.advised.lock().unwrap_or_else(PoisonError::into_inner).insert(path) {
-            eprintln!(
+            say!(
                 "hint: '{shown}' was not run: it is not executable (chmod +x would change that).\n\
                  hint: Set advice.ignoredHook to false and this is not mentioned again."
             );

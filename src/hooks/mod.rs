@@ -22,7 +22,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     panic::resume_unwind,
     sync::{
-        Mutex, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -40,6 +40,7 @@ use self::{
 use crate::{config::Config, repository::Repository, wire::sideband::Sideband};
 
 /// The hooks of a repository, as one push meets them.
+#[derive(Clone)]
 pub struct Hooks<'a> {
     sideband: Sideband,
     push_options: &'a [BString],
@@ -47,7 +48,9 @@ pub struct Hooks<'a> {
     directory: HookDirectory,
     /// What every child gets, once there is one: to find the installed git takes a walk through `PATH`.
     environment: OnceLock<Vec<(OsString, OsString)>>,
-    leftovers: Leftovers,
+    /// And beside that, see [`inside`](Self::inside).
+    added: Vec<(OsString, OsString)>,
+    leftovers: Arc<Leftovers>,
 }
 
 /// What the hooks of an event said.
@@ -111,8 +114,8 @@ struct Call<'a> {
 impl<'a> Hooks<'a> {
     /// Read which hooks there are; fails on settings that make no sense, before anything is run.
     ///
-    /// `push_options` are those that the client sent, none where none were negotiated. Give this before the objects are
-    /// taken in or after; the hooks in the hook directory are looked up when they are to run.
+    /// `push_options` are those that the client sent, none where none were negotiated. The hooks in the hook directory are
+    /// looked up when they are to run.
     pub fn new(
         repository: &Repository,
         config: &'a Config,
@@ -125,17 +128,26 @@ impl<'a> Hooks<'a> {
             configured: ConfiguredHooks::read(&config.values)?,
             directory: HookDirectory::new(repository, config)?,
             environment: OnceLock::new(),
-            leftovers: Leftovers::default(),
+            added: Vec::new(),
+            leftovers: Arc::default(),
         })
     }
 
-    /// Call this before the conversation with the client is ended: nothing that hooks' children say comes after.
-    pub fn finish(&self) {
-        self.leftovers.finish();
+    /// The same hooks, which get these variables as well: those of the quarantine, while the new objects wait in it.
+    pub fn inside(&self, quarantine: &[(&'static str, OsString)]) -> Hooks<'a> {
+        let mut this = self.clone();
+        this.added.extend(quarantine.iter().map(|(name, value)| (OsString::from(name), value.clone())));
+        this
     }
 
-    fn environment(&self) -> &[(OsString, OsString)] {
-        self.environment.get_or_init(environment::for_children)
+    /// What every program that is started for this push gets.
+    pub fn environment(&self) -> Vec<(OsString, OsString)> {
+        [self.environment.get_or_init(environment::for_children).as_slice(), &self.added].concat()
+    }
+
+    /// Give what hooks' children still say a moment to come through. What comes after the end of the conversation is lost.
+    pub fn finish(&self) {
+        self.leftovers.finish();
     }
 
     /// A call of `event`'s hooks that has no arguments and no stdin, and talks to the client.
@@ -164,7 +176,7 @@ impl<'a> Hooks<'a> {
         if programs.is_empty() {
             return Ok(Answer::NoHook);
         }
-        let environment = [self.environment(), &call.environment].concat();
+        let environment = [self.environment(), call.environment.clone()].concat();
         let jobs = match call.event {
             // Two of these would work on one index and work tree.
             push_to_checkout::EVENT => 1,

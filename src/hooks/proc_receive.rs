@@ -70,8 +70,12 @@ impl Hooks<'_> {
             self.sideband.error("cannot find hook 'proc-receive'");
             return Ok(false);
         };
-        let invocation =
-            Invocation { event: EVENT, program: Program::File(&path), arguments: &[], environment: self.environment() };
+        let invocation = Invocation {
+            event: EVENT,
+            program: Program::File(&path),
+            arguments: &[],
+            environment: &self.environment(),
+        };
         let Some((heard, ending)) = self.talk(&invocation, &self.script(commands, agreed))? else { return Ok(false) };
         invocation.complain(ending);
         let mut complaints = Vec::new();

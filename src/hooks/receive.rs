@@ -1,23 +1,25 @@
 //! pre-receive and post-receive: every command on one stdin (githooks, "pre-receive", "post-receive").
 
-use std::{ffi::OsString, io::Write};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
 
 use anyhow::Result;
+use gix::oid;
 
 use super::{Answer, Hooks, os_string};
 use crate::command::Command;
 
 impl Hooks<'_> {
-    /// Ask pre-receive about all commands, those refused already too. `quarantine` is what makes the new objects
-    /// visible; empty if none arrived.
-    pub fn pre_receive(&self, commands: &[Command], quarantine: &[(&'static str, OsString)]) -> Result<Answer> {
+    /// Ask pre-receive about all commands, those refused already too.
+    pub fn pre_receive(&self, commands: &[Command]) -> Result<Answer> {
         let mut lines = Vec::new();
         for command in commands {
-            writeln!(lines, "{} {} {}", command.old, command.new, command.name)?;
+            push_line(&mut lines, &command.old, &command.new, &command.name)?;
         }
         let mut call = self.call("pre-receive");
         call.stdin = Some(&lines);
-        call.environment.extend(quarantine.iter().map(|(name, value)| (OsString::from(name), value.clone())));
         call.environment.extend(self.push_options());
         self.run(&call)
     }
@@ -28,12 +30,12 @@ impl Hooks<'_> {
         let mut lines = Vec::new();
         for command in commands.iter().filter(|command| command.is_carried_out()) {
             if command.results.is_empty() {
-                writeln!(lines, "{} {} {}", command.old, command.new, command.name)?;
+                push_line(&mut lines, &command.old, &command.new, &command.name)?;
             }
             for result in &command.results {
-                let old = result.old.unwrap_or(command.old);
-                let new = result.new.unwrap_or(command.new);
-                writeln!(lines, "{old} {new} {}", result.name.as_ref().unwrap_or(&command.name))?;
+                let old = result.old.as_ref().unwrap_or(&command.old);
+                let new = result.new.as_ref().unwrap_or(&command.new);
+                push_line(&mut lines, old, new, result.name.as_ref().unwrap_or(&command.name))?;
             }
         }
         if lines.is_empty() {
@@ -51,4 +53,12 @@ impl Hooks<'_> {
         let each = self.push_options.iter().enumerate();
         each.map(|(n, option)| (format!("GIT_PUSH_OPTION_{n}").into(), os_string(option))).chain([count])
     }
+}
+
+/// A line of stdin. The name is written as it is, text or not.
+fn push_line(lines: &mut Vec<u8>, old: &oid, new: &oid, name: &[u8]) -> io::Result<()> {
+    write!(lines, "{old} {new} ")?;
+    lines.extend_from_slice(name);
+    lines.push(b'\n');
+    Ok(())
 }

@@ -1,8 +1,9 @@
 //! Runs one hook: starts it, feeds it, passes on what it says, and waits for its exit.
 //!
 //! A hook is over when its process exits. What it wrote until then is passed on before [`run`] returns; what its
-//! children write later, to the output that they inherited, is passed on while the push goes on ([`Leftovers`]). git
-//! waits for the end of that output instead, so that one daemon started by a hook keeps every push hanging.
+//! children write later, to the output that they inherited, is passed on while the push goes on ([`Leftovers`]), and the
+//! push's end waits for it until it pauses. git waits for the end of that output instead, so that one daemon which a hook
+//! starts keeps the push hanging. An ordinary hook, which has closed its output when it has exited, sees no difference.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -36,7 +37,7 @@ use nix::{
 };
 
 use super::leftovers::Leftovers;
-use crate::{interrupt::Diverted, trace, wire::sideband::Sideband};
+use crate::{interrupt::Diverted, system_error, trace, wire::sideband::Sideband};
 
 /// The program that runs scripts without `#!` and configured commands.
 const SHELL: &str = "/bin/sh";
@@ -162,7 +163,7 @@ impl Invocation<'_> {
             && let Some(signal) = status.signal()
             && ![libc::SIGINT, libc::SIGQUIT, libc::SIGPIPE].contains(&signal)
         {
-            eprintln!("error: {} died of signal {signal}", self.shown());
+            say!("error: {} died of signal {signal}", self.shown());
         }
     }
 
@@ -217,9 +218,7 @@ pub(super) fn start(invocation: &Invocation, prepare: impl Fn(&mut Command) -> i
         (result, _) => result,
     };
     if let Err(err) = &started {
-        // The system's words, without Rust's `(os error …)`.
-        let words = err.raw_os_error().map_or_else(|| err.to_string(), |number| Errno::from_raw(number).desc().into());
-        eprintln!("fatal: cannot exec '{}': {words}", invocation.shown());
+        say!("fatal: cannot exec '{}': {}", invocation.shown(), system_error::words(err));
     }
     started.ok()
 }

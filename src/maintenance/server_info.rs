@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{ErrorKind, Write},
+    io::{self, ErrorKind, Write},
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::Path,
 };
@@ -16,19 +16,17 @@ use gix::{
 };
 
 use crate::{
-    config::{Config, SharedRepository},
-    objects::database::Database,
-    refs::snapshot::Snapshot,
-    repository::Repository,
+    config::Config, objects::database::Database, refs::snapshot::Snapshot, repository::Repository,
+    shared_mode::create_dir,
 };
 
-/// Write both files anew where their contents changed.
+/// Write both files anew where their contents changed, one even if the other cannot be written.
 pub fn update(repository: &Repository, config: &Config, database: &Database) -> Result<()> {
-    let refs = refs(&Snapshot::read(repository)?, database)?;
-    replace(&repository.common_dir.join("info/refs"), &refs, config)?;
+    let refs = refs(&Snapshot::read(repository)?, database)
+        .and_then(|refs| replace(&repository.common_dir.join("info/refs"), &refs, config));
     let path = repository.objects_dir.join("info/packs");
-    let packs = packs(&repository.objects_dir.join("pack"), &path)?;
-    replace(&path, &packs, config)
+    let packs = packs(&repository.objects_dir.join("pack"), &path).and_then(|packs| replace(&path, &packs, config));
+    refs.and(packs)
 }
 
 /// `<id> TAB <name>` for each ref that leads to an object, and `<id> TAB <name>^{}` for what a tag points at in the end.
@@ -41,17 +39,25 @@ fn refs(snapshot: &Snapshot, database: &Database) -> Result<Vec<u8>> {
             continue;
         }
         let Some((kind, _)) = database.header(&id)? else {
-            eprintln!("error: {} does not point to a valid object!", entry.name);
+            say!("error: {} does not point to a valid object!", entry.name);
             continue;
         };
-        writeln!(lines, "{id}\t{}", entry.name)?;
+        push_line(&mut lines, id, &[entry.name])?;
         if kind == Kind::Tag
             && let Some(target) = peel(id, snapshot.hash(), database, &mut buffer)?
         {
-            writeln!(lines, "{target}\t{}^{{}}", entry.name)?;
+            push_line(&mut lines, target, &[entry.name, b"^{}"])?;
         }
     }
     Ok(lines)
+}
+
+/// A line of `info/refs`. The name is written as it is, text or not.
+fn push_line(lines: &mut Vec<u8>, id: ObjectId, name: &[&[u8]]) -> io::Result<()> {
+    write!(lines, "{id}\t")?;
+    name.iter().for_each(|part| lines.extend_from_slice(part));
+    lines.push(b'\n');
+    Ok(())
 }
 
 /// What the tag `id` points at in the end, tags of tags followed; `None` if that is not there.
@@ -110,18 +116,11 @@ fn replace(path: &Path, content: &[u8], config: &Config) -> Result<()> {
     }
     let write = || -> std::io::Result<()> {
         let dir = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(dir)?;
+        create_dir(dir, config.shared_repository)?;
         let everybody = fs::Permissions::from_mode(0o666);
         let mut file = tempfile::Builder::new().prefix("server-info_").permissions(everybody).tempfile_in(dir)?;
         file.write_all(content)?;
-        let mode = match config.shared_repository {
-            SharedRepository::Umask => None,
-            SharedRepository::Add(bits) => Some(file.as_file().metadata()?.permissions().mode() | bits),
-            SharedRepository::Exact(mode) => Some(mode),
-        };
-        if let Some(mode) = mode {
-            file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-        }
+        config.shared_repository.adjust(file.path())?;
         file.persist(path)?;
         Ok(())
     };

@@ -84,6 +84,10 @@ impl<'a> History<'a> {
     /// Parse the content of commit `id`; `None` if it has no tree or a parent that is no id.
     pub fn parse(&self, id: &gix::oid, content: &[u8]) -> Option<Commit> {
         let hex_len = self.hash.len_in_hex();
+        // One that ends behind its tree is none to git either.
+        if content.len() <= b"tree \n".len() + hex_len {
+            return None;
+        }
         let mut rest = content;
         let tree = header(&mut rest, b"tree ", hex_len)??;
         let mut parents = Vec::new();

@@ -16,11 +16,25 @@ use nix::{
 };
 
 use super::{database::touch, quarantine::Quarantine};
-use crate::{interrupt::Doomed, shared_mode::create_dir};
+use crate::{
+    interrupt::{Doomed, Interrupts},
+    shared_mode::create_dir,
+};
 
 /// The `.keep` files that guard the packs of a push while no ref reaches them; dropping it removes them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Kept(Vec<(PathBuf, Doomed)>);
+
+impl Kept {
+    /// Leave them where they are, with the quarantine that a recovery is to find.
+    pub fn leave(mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn add(&mut self, path: &Path, interrupts: &Interrupts) {
+        self.0.push((path.to_owned(), interrupts.doom(path.to_owned())));
+    }
+}
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -45,7 +59,7 @@ impl Quarantine {
     fn move_all(&self) -> Result<Kept> {
         let packs = self.packs()?;
         let pack_dir = self.objects_dir.join("pack");
-        let mut kept = Kept(Vec::new());
+        let mut kept = Kept::default();
         // A signal either stops all of it or nothing.
         let _whole = self.interrupts.hold_off();
         for entry in fs::read_dir(self.dir())?.flatten() {
@@ -62,7 +76,9 @@ impl Quarantine {
             let moved = move_file(from, &to)?;
             if has_extension(&to, "keep") {
                 // Somebody else's stays, and is not ours to remove.
-                kept.0.extend(moved.then(|| (to.clone(), self.interrupts.doom(to))));
+                if moved {
+                    kept.add(&to, &self.interrupts);
+                }
             } else if !moved {
                 compare(from, &to)?;
                 touch(&to);
@@ -72,7 +88,7 @@ impl Quarantine {
     }
 
     /// The files in `pack/`, in the order in which they move. Temporary ones of a hook's git stay where they are.
-    fn packs(&self) -> Result<Vec<(std::ffi::OsString, PathBuf)>> {
+    pub(super) fn packs(&self) -> Result<Vec<(std::ffi::OsString, PathBuf)>> {
         let entries = match fs::read_dir(self.dir().join("pack")) {
             Ok(entries) => entries,
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -130,7 +146,7 @@ fn move_file(from: &Path, to: &Path) -> Result<bool> {
 }
 
 /// Fails if the files `ours` and `theirs` differ.
-fn compare(ours: &Path, theirs: &Path) -> Result<()> {
+pub(super) fn compare(ours: &Path, theirs: &Path) -> Result<()> {
     let open = |path: &Path| -> Result<(fs::File, u64)> {
         let file = fs::File::open(path).with_context(|| format!("cannot open '{}'", path.display()))?;
         let len = file.metadata()?.len();
@@ -152,6 +168,6 @@ fn compare(ours: &Path, theirs: &Path) -> Result<()> {
     Ok(())
 }
 
-fn has_extension(path: &Path, extension: &str) -> bool {
+pub(super) fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found == extension)
 }

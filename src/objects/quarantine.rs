@@ -1,21 +1,24 @@
 //! Where the objects of a push wait until the push is accepted: a directory that no other process looks into.
 //!
 //! It lies inside the object directory, so that moving its files out is a rename, and under a name that `git prune`
-//! knows, so that one left behind by a power failure goes away some day. Dropping it removes everything in it.
+//! knows, so that one left behind by a power failure goes away some day: but in balanced mode, where it must outlast a vote
+//! and a recovery knows it. Dropping it removes everything in it.
 
 use std::{
     ffi::OsString,
-    fs,
+    fs::{self, DirBuilder, File},
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
-        fs::PermissionsExt,
+        fs::{DirBuilderExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
+    balanced::journal::TransactionId,
     config::{Config, SharedRepository},
     interrupt::{Doomed, Interrupts},
     repository::Repository,
@@ -24,13 +27,15 @@ use crate::{
 /// The objects of one push, kept apart from the repository's.
 #[derive(Debug)]
 pub struct Quarantine {
-    // Removed before `doomed` lets go of it.
-    dir: tempfile::TempDir,
+    dir: PathBuf,
     pub(super) objects_dir: PathBuf,
     pub(super) interrupts: Interrupts,
     pub(super) shared: SharedRepository,
     environment: Vec<(&'static str, OsString)>,
-    _doomed: Doomed,
+    /// `None` once it is to stay.
+    doomed: Option<Doomed>,
+    /// Shows, where the name does not have git's meaning, that somebody lives who uses it.
+    _owned: Option<Flock<File>>,
 }
 
 impl Quarantine {
@@ -42,27 +47,75 @@ impl Quarantine {
             .prefix("tmp_objdir-incoming-")
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(objects_dir)
-            .with_context(|| format!("cannot create a quarantine directory in '{}'", objects_dir.display()))?;
-        let doomed = interrupts.doom(dir.path().to_owned());
+            .with_context(|| cannot_create(objects_dir))?
+            .keep();
+        let doomed = interrupts.doom(dir.clone());
         drop(held_off);
-        config
-            .shared_repository
-            .adjust(dir.path())
-            .with_context(|| format!("cannot set the permissions of '{}'", dir.path().display()))?;
-        let environment = environment(repository, dir.path());
-        Ok(Quarantine {
+        Self::new(repository, config, interrupts, dir, doomed, None)
+    }
+
+    /// Make one for a transaction that is to be voted upon: no `git prune` takes it, however long the vote lasts.
+    ///
+    /// It is locked (flock) for as long as this process lives, and never found unlocked under its name.
+    pub fn create_for(
+        id: &TransactionId,
+        repository: &Repository,
+        config: &Config,
+        interrupts: &Interrupts,
+    ) -> Result<Self> {
+        let objects_dir = &repository.objects_dir;
+        let dir = objects_dir.join(name_for(id));
+        let unfinished = objects_dir.join(format!("tmp_objdir-{}", name_for(id)));
+        let held_off = interrupts.hold_off();
+        let make = || -> Result<_> {
+            DirBuilder::new().mode(0o700).create(&unfinished)?;
+            let doomed = (interrupts.doom(unfinished.clone()), interrupts.doom(dir.clone()));
+            let owned = Flock::lock(File::open(&unfinished)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+            fs::rename(&unfinished, &dir)?;
+            Ok((doomed.1, owned))
+        };
+        let made = make();
+        if made.is_err() {
+            fs::remove_dir(&unfinished).ok();
+        }
+        drop(held_off);
+        let (doomed, owned) = made.with_context(|| cannot_create(objects_dir))?;
+        Self::new(repository, config, interrupts, dir, doomed, Some(owned))
+    }
+
+    /// Take over the one that a dead process left at `dir`, which stays when the value is dropped.
+    pub fn adopt(dir: PathBuf, repository: &Repository, config: &Config, interrupts: &Interrupts) -> Result<Self> {
+        let doomed = interrupts.doom(dir.clone());
+        let mut this = Self::new(repository, config, interrupts, dir, doomed, None)?;
+        this.doomed = None;
+        Ok(this)
+    }
+
+    fn new(
+        repository: &Repository,
+        config: &Config,
+        interrupts: &Interrupts,
+        dir: PathBuf,
+        doomed: Doomed,
+        owned: Option<Flock<File>>,
+    ) -> Result<Self> {
+        let this = Quarantine {
+            environment: environment(repository, &dir),
             dir,
-            objects_dir: objects_dir.clone(),
+            objects_dir: repository.objects_dir.clone(),
             interrupts: interrupts.clone(),
             shared: config.shared_repository,
-            environment,
-            _doomed: doomed,
-        })
+            doomed: Some(doomed),
+            _owned: owned,
+        };
+        let adjusted = this.shared.adjust(&this.dir);
+        adjusted.with_context(|| format!("cannot set the permissions of '{}'", this.dir.display()))?;
+        Ok(this)
     }
 
     /// The directory: an object directory like any other, with loose objects and `pack/`.
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     /// The variables that let a hook's git see the new objects beside the repository's own: `GIT_QUARANTINE_PATH`,
@@ -70,6 +123,28 @@ impl Quarantine {
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
         self.environment.clone()
     }
+
+    /// Leave it where it is, for a recovery to find.
+    pub fn leave(mut self) {
+        self.doomed = None;
+    }
+}
+
+impl Drop for Quarantine {
+    fn drop(&mut self) {
+        if let Some(doomed) = self.doomed.take() {
+            doomed.settle(|| fs::remove_dir_all(&self.dir)).ok();
+        }
+    }
+}
+
+/// What the quarantine of transaction `id` is called in the object directory.
+pub fn name_for(id: &TransactionId) -> String {
+    format!("incoming-{id}")
+}
+
+fn cannot_create(objects_dir: &Path) -> String {
+    format!("cannot create a quarantine directory in '{}'", objects_dir.display())
 }
 
 fn environment(repository: &Repository, dir: &Path) -> Vec<(&'static str, OsString)> {

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{BufRead, BufReader},
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, process::ExitStatusExt},
     path::Path,
     process::{Command, Stdio},
 };
@@ -14,10 +14,12 @@ use gix::{
     ObjectId,
     glob::{wildmatch, wildmatch::Mode},
 };
+use nix::sys::signal::Signal;
 
 use super::snapshot::Snapshot;
 use crate::{
     config::Config,
+    hooks::environment,
     objects::alternates,
     repository::{RefFormat, Repository},
 };
@@ -46,7 +48,7 @@ const LOCAL_ENVIRONMENT: [&str; 15] = [
 /// An alternate that cannot be read is told on stderr and left out: it only makes the client send more.
 pub fn tips(repository: &Repository, config: &Config) -> Vec<ObjectId> {
     let mut tips = Vec::new();
-    let complain = &mut |words| eprintln!("error: {words}");
+    let complain = &mut |words| say!("error: {words}");
     for objects in alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, complain) {
         // `<repository>/objects`; an object directory of another name belongs to no repository.
         let Some(dir) = objects.parent().filter(|dir| objects.ends_with("objects") && dir.join("refs").is_dir()) else {
@@ -57,7 +59,7 @@ pub fn tips(repository: &Repository, config: &Config) -> Vec<ObjectId> {
             None => read(dir, repository, config, &mut tips),
         };
         if let Err(err) = read {
-            eprintln!("warning: cannot read the refs of alternate '{}': {err:#}", dir.display());
+            say!("warning: cannot read the refs of alternate '{}': {err:#}", dir.display());
         }
     }
     tips
@@ -99,6 +101,7 @@ fn told_by(command: &BStr, dir: &Path, repository: &Repository, tips: &mut Vec<O
         .arg(OsStr::from_bytes(command))
         .arg(dir);
     shell.current_dir(&repository.git_dir).stdin(Stdio::null()).stdout(Stdio::piped());
+    shell.envs(environment::for_children());
     for name in LOCAL_ENVIRONMENT {
         shell.env_remove(name);
     }
@@ -108,11 +111,15 @@ fn told_by(command: &BStr, dir: &Path, repository: &Repository, tips: &mut Vec<O
         match ObjectId::from_hex(&line) {
             Ok(id) if id.kind() == repository.hash => tips.push(id),
             _ => {
-                eprintln!("warning: invalid line while parsing alternate refs: {}", line.as_bstr());
+                say!("warning: invalid line while parsing alternate refs: {}", line.as_bstr());
                 break;
             }
         }
     }
-    child.wait().with_context(|| format!("cannot wait for '{command}'"))?;
+    let status = child.wait().with_context(|| format!("cannot wait for '{command}'"))?;
+    // One that was not heard to the end may well die of SIGPIPE.
+    if let Some(signal) = status.signal().filter(|signal| *signal != Signal::SIGPIPE as i32) {
+        say!("error: {command} died of signal {signal}");
+    }
     Ok(())
 }

@@ -15,7 +15,7 @@ use gix::ObjectId;
 use super::{snapshot::Snapshot, worktrees::Worktree};
 use crate::{
     command::Refusal,
-    hooks::{Hooks, environment, push_to_checkout},
+    hooks::{Hooks, push_to_checkout},
 };
 
 /// A work tree that can follow its branch, as far as could be seen without a change.
@@ -61,7 +61,7 @@ impl<'a> WorkTreeUpdate<'a> {
             (&["read-tree", "--dry-run", "-u", "-m", &id], COULD_NOT_UPDATE),
         ];
         for (arguments, failure) in steps {
-            if !update.git(arguments) {
+            if !update.git(arguments, hooks) {
                 return refused(failure);
             }
         }
@@ -74,7 +74,7 @@ impl<'a> WorkTreeUpdate<'a> {
             let answer = hooks.push_to_checkout(&self.new, &self.worktree.git_dir, &self.worktree.work_tree)?;
             return if answer.is_refusal() { refused("push-to-checkout hook declined") } else { Ok(Ok(())) };
         }
-        let done = self.git(&["read-tree", "-u", "-m", &self.new.to_string()]);
+        let done = self.git(&["read-tree", "-u", "-m", &self.new.to_string()], hooks);
         if done { Ok(Ok(())) } else { refused(COULD_NOT_UPDATE) }
     }
 
@@ -88,12 +88,12 @@ impl<'a> WorkTreeUpdate<'a> {
         }
     }
 
-    /// Run a git command in the work tree; its output goes to this process's stderr. True if it succeeded.
-    fn git(&self, arguments: &[&str]) -> bool {
+    /// Run a git command in the work tree, which sees what hooks see; its output goes to this process's stderr. True if it succeeded.
+    fn git(&self, arguments: &[&str], hooks: &Hooks) -> bool {
         let result = Command::new("git")
             .args(arguments)
             .current_dir(&self.worktree.work_tree)
-            .envs(environment::for_children())
+            .envs(hooks.environment())
             .env("GIT_DIR", &self.worktree.git_dir)
             .env("GIT_WORK_TREE", &self.worktree.work_tree)
             .stdin(Stdio::null())
@@ -102,7 +102,7 @@ impl<'a> WorkTreeUpdate<'a> {
         match result {
             Ok(status) => status.success(),
             Err(err) => {
-                eprintln!("error: cannot run 'git {}' in '{}': {err}", arguments[0], self.worktree.work_tree.display());
+                say!("error: cannot run 'git {}' in '{}': {err}", arguments[0], self.worktree.work_tree.display());
                 false
             }
         }

@@ -96,9 +96,10 @@ fn host_name() -> Vec<u8> {
     name
 }
 
-/// Without what would break a line of the log: brackets and line ends, and punctuation at both ends.
+/// Without what would break a line of the log: brackets and line ends, and punctuation at both ends, where a full stop may
+/// belong to the name.
 fn without_crud(text: BString) -> BString {
-    let crud = |byte: &u8| *byte <= 32 || b".,:;<>\"\\'".contains(byte);
+    let crud = |byte: &u8| *byte <= 32 || b",:;<>\"\\'".contains(byte);
     let text = match (text.iter().position(|byte| !crud(byte)), text.iter().rposition(|byte| !crud(byte))) {
         (Some(first), Some(last)) => &text[first..=last],
         _ => &[],
@@ -113,7 +114,8 @@ mod tests {
     #[test]
     fn nothing_in_a_name_can_break_a_log_line() {
         assert_eq!(without_crud(" <A\nU> Thor, ".into()), "AU Thor");
-        assert_eq!(without_crud(".,;".into()), "");
+        assert_eq!(without_crud(",;".into()), "");
+        assert_eq!(without_crud(" A U Thor Jr.;".into()), "A U Thor Jr.");
     }
 
     #[test]

@@ -67,7 +67,8 @@ pub fn scan(repository: &Repository) -> Result<Vec<(BString, Loose)>> {
     let mut pending: Vec<BString> = own.map(BString::from).into();
     pending.push("refs".into());
     while let Some(dir) = pending.pop() {
-        let is_own = own.iter().any(|own| dir == *own || name::is_per_worktree(dir.as_ref()));
+        // Asked of what is in it, for `refs` itself is no ref.
+        let is_own = name::is_per_worktree([dir.as_slice(), b"/"].concat().as_bstr());
         let root = if is_own { &repository.git_dir } else { &repository.common_dir };
         let path = root.join(Path::new(std::ffi::OsStr::from_bytes(&dir)));
         let mut take = |file: Found, name: BString, handle: &OwnedFd, at: &CStr| match file {
@@ -94,8 +95,8 @@ fn scan_dir(path: &Path, prefix: &BStr, take: &mut impl FnMut(Found, BString, &O
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut dir = match Dir::open(path, flags, Mode::empty()) {
         Ok(dir) => dir,
-        // Gone meanwhile, or a loop of symbolic links.
-        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG) => return Ok(()),
+        // Gone meanwhile, a loop of symbolic links, or not ours to look into, which hides its refs from git too.
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG | Errno::EACCES) => return Ok(()),
         Err(err) => return Err(err.into()),
     };
     let handle = dir.as_fd().try_clone_to_owned()?;

@@ -14,6 +14,10 @@ use gix::{
     ObjectId,
     objs::{Kind, TagRefIter},
 };
+use nix::{
+    errno::Errno,
+    fcntl::{FallocateFlags, fallocate},
+};
 
 use super::{
     lock::{Held, Locksmith, sync_directory},
@@ -37,6 +41,20 @@ pub struct Value {
     pub id: ObjectId,
     /// If that is a tag, what it points at in the end.
     pub peeled: Option<ObjectId>,
+}
+
+/// A file that disk space is reserved for, and nothing written to yet.
+#[derive(Debug)]
+pub struct Room {
+    file: File,
+    held: Held,
+}
+
+impl Room {
+    /// Leave it where it is, for a recovery to find.
+    pub fn leave(&mut self) {
+        self.held.leave();
+    }
 }
 
 /// The lock on packed-refs, and the file as it is under the lock.
@@ -70,13 +88,37 @@ impl<'a> PackedRefs<'a> {
         find(self.current.as_ref(), name)
     }
 
-    /// Write the file anew with `changes`, which are sorted by name, under `temporary`, a name in the same directory; then
-    /// call `before` and put it in place. With `sync`, file and name will last.
-    pub fn replace(&mut self, changes: &[Change], temporary: &str, sync: bool, before: impl FnOnce()) -> Result<()> {
+    /// Make sure that there is room on disk for the file as it is and `more` bytes, under `temporary`, a name in the same
+    /// directory.
+    pub fn reserve(&self, temporary: &str, more: u64) -> Result<Room> {
+        let (file, held) = self.locksmith.create(&self.target.with_file_name(temporary))?;
+        let length = std::fs::metadata(&self.target).map_or(0, |meta| meta.len()) + more;
+        match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, length.try_into()?) {
+            // Not every file system can promise it.
+            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(Room { file, held }),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Write the file anew with `changes`, which are sorted by name, in the `room` reserved for it or else under `temporary`, a
+    /// name in the same directory; then call `before` and put it in place. With `sync`, file and name will last.
+    pub fn replace(
+        &mut self,
+        changes: &[Change],
+        temporary: &str,
+        room: Option<Room>,
+        sync: bool,
+        before: impl FnOnce(),
+    ) -> Result<()> {
         let failed = || format!("cannot write '{}'", self.target.display());
-        let path = self.target.with_file_name(temporary);
-        let (file, mut held) = self.locksmith.create(&path).with_context(failed)?;
+        let (file, mut held) = match room {
+            Some(Room { file, held }) => (file, held),
+            None => self.locksmith.create(&self.target.with_file_name(temporary)).with_context(failed)?,
+        };
         self.write(changes, &file).with_context(failed)?;
+        // What was reserved and not needed is given back.
+        let length = (&file).stream_position().with_context(failed)?;
+        file.set_len(length).with_context(failed)?;
         if sync {
             file.sync_all().with_context(failed)?;
         }

@@ -96,7 +96,7 @@ impl<'a> Policy<'a> {
             return Ok(Err(refusal));
         }
         if !command.is_deletion() && !self.database.contains(&command.new) {
-            eprintln!("error: {} is not here, though the pack should have brought it", command.new);
+            say!("error: {} is not here, though the pack should have brought it", command.new);
             return refused("bad pack");
         }
         if command.is_deletion() && (exists || !command.old.is_null()) {
@@ -175,7 +175,7 @@ impl<'a> Policy<'a> {
         }
         for end in [&command.old, &command.new] {
             if !matches!(self.database.header(end)?, Some((Kind::Commit, _))) {
-                eprintln!("error: {end} is no commit that is here, which {} would need", command.name);
+                say!("error: {end} is no commit that is here, which {} would need", command.name);
                 return refused("bad ref");
             }
         }

@@ -16,7 +16,7 @@ use super::{
     lock::{Locksmith, MadeDirectories, remove_empty_parents, remove_empty_tree},
     paths::Paths,
 };
-use crate::config::LogRefs;
+use crate::{config::LogRefs, system_error::words};
 
 /// A log that gets a line when its ref changes.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Log {
         }
         match locksmith.make_parents(&path, made) {
             Ok(()) => Ok(Some(Log { path, create })),
-            Err(err) => Err(Barred(format!("unable to create directory for '{}': {err}", path.display()))),
+            Err(err) => Err(Barred(format!("unable to create directory for '{}': {}", path.display(), words(&err)))),
         }
     }
 

@@ -42,7 +42,8 @@ impl Entry<'_> {
     /// The value.
     pub fn id(&self) -> ObjectId {
         // Both sources of entries give well-formed hex only.
-        ObjectId::from_hex(self.hex).unwrap_or_else(|_| ObjectId::null(gix::hash::Kind::Sha1))
+        let hash = gix::hash::Kind::from_hex_len(self.hex.len()).unwrap_or(gix::hash::Kind::Sha1);
+        ObjectId::from_hex(self.hex).unwrap_or_else(|_| hash.null())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What symbolic refs lead to, by name. Whether there is a ref at the end is not asked.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     process::{Command, Stdio},
 };
 
@@ -17,7 +17,7 @@ use crate::repository::{RefFormat, Repository};
 /// How many refs git reads on the way to the end; what needs more leads nowhere.
 const MAX_READS: usize = 5;
 
-/// So many names are given to git to look at; more of them, and it looks at all refs.
+/// About so many names git is asked one by one; of more of them, what it shows when it lists all refs has to do.
 const FEW: usize = 50;
 
 /// What a ref is, as a symbolic one.
@@ -75,59 +75,57 @@ fn git(repository: &Repository) -> Command {
     git
 }
 
-/// Many refs as symbolic ones. Where git has to be asked, that is done once.
+/// Many refs as symbolic ones. Where git has to be asked, that is done with as few processes as there can be.
 pub struct SymbolicRefs<'a> {
     repository: &'a Repository,
-    /// What git found; `None` where it was not asked.
-    found: Option<Found>,
+    /// What git shows; `None` where it is not asked.
+    shown: Option<Shown>,
 }
 
-struct Found {
-    /// By name, what they lead to.
-    leading: BTreeMap<BString, BString>,
-    /// The names of those that lead to no value.
-    dangling: BTreeSet<BString>,
+/// A list of refs, from which git leaves out what leads to no value.
+struct Shown {
+    /// What each leads to; nothing for those that are not symbolic.
+    targets: BTreeMap<BString, BString>,
+    /// They are few: one that is not shown is worth a question, for it may dangle or be broken.
+    few: bool,
 }
 
 impl<'a> SymbolicRefs<'a> {
     /// Those among the refs of these full `names`.
     pub fn of(repository: &'a Repository, names: &[&BStr]) -> Result<Self> {
-        let found = match repository.ref_format {
+        let shown = match repository.ref_format {
             RefFormat::Files => None,
-            RefFormat::Other(_) => Some(Found::among(repository, names)?),
+            RefFormat::Other(_) => Some(Shown::of(repository, names)?),
         };
-        Ok(SymbolicRefs { repository, found })
+        Ok(SymbolicRefs { repository, shown })
     }
 
     /// Follow the ref of the full `name`, one of those asked for, which must be well formed.
+    ///
+    /// Of many names at once in a format that only git can read, one that leads to no value is taken for none.
     pub fn follow(&self, name: &BStr) -> Result<Symbolic> {
-        let Some(found) = &self.found else { return follow(self.repository, name) };
-        match found.leading.get(name.as_bytes().as_bstr()) {
-            Some(target) => Ok(Symbolic::LeadsTo(target.clone())),
-            None if found.dangling.contains(name.as_bytes().as_bstr()) => ask_git(self.repository, name),
-            None => Ok(Symbolic::No),
+        let Some(shown) = &self.shown else { return follow(self.repository, name) };
+        match shown.targets.get(name.as_bytes().as_bstr()) {
+            Some(target) if !target.is_empty() => Ok(Symbolic::LeadsTo(target.clone())),
+            None if shown.few => ask_git(self.repository, name),
+            _ => Ok(Symbolic::No),
         }
     }
 }
 
-impl Found {
-    fn among(repository: &Repository, names: &[&BStr]) -> Result<Self> {
+impl Shown {
+    fn of(repository: &Repository, names: &[&BStr]) -> Result<Self> {
         let mut git = git(repository);
-        git.args(["for-each-ref", "--format=%(refname) %(symref)"]);
-        if names.len() <= FEW {
-            git.arg("--").args(names.iter().map(|name| name.to_os_str_lossy()));
+        git.args(["for-each-ref", "--format=%(refname) %(symref)", "--"]);
+        let few = names.len() <= FEW;
+        if few {
+            git.args(names.iter().map(|name| name.to_os_str_lossy()));
         }
         let output = git.output().context("cannot run 'git for-each-ref'")?;
         if !output.status.success() {
             bail!("'git for-each-ref' failed: {}", output.stderr.trim_end().as_bstr());
         }
-        let leading = output.stdout.lines().filter_map(|line| line.split_once_str(" "));
-        let leading = leading.filter(|(_, target)| !target.is_empty());
-        // It has no other way to show these.
-        let dangling = output.stderr.lines().filter_map(|line| line.strip_prefix(b"warning: ignoring broken ref "));
-        Ok(Found {
-            leading: leading.map(|(name, target)| (name.into(), target.into())).collect(),
-            dangling: dangling.map(BString::from).collect(),
-        })
+        let lines = output.stdout.lines().filter_map(|line| line.split_once_str(" "));
+        Ok(Shown { targets: lines.map(|(name, target)| (name.into(), target.into())).collect(), few })
     }
 }

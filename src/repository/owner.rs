@@ -55,7 +55,7 @@ fn is_safe(git_dir: &Path) -> Result<bool> {
                 if listed.is_relative() {
                     // A lone dot is for programs that look upwards from where they stand.
                     if listed != Path::new(".") {
-                        eprintln!("warning: safe.directory '{}' not absolute", listed.display());
+                        say!("warning: safe.directory '{}' not absolute", listed.display());
                     }
                     continue;
                 }

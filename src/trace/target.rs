@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::session;
+use crate::system_error::words;
 
 /// A place to write to, one whole line at a time.
 pub enum Target {
@@ -37,19 +38,19 @@ pub fn lines(variable: &str) -> Option<Target> {
         Meaning::Descriptor(digit) => match append(&descriptor(digit)) {
             Ok(file) => Some(Target::File(file)),
             Err(_) => {
-                eprintln!("warning: unable to write trace for {variable}: Bad file descriptor");
+                say!("warning: unable to write trace for {variable}: Bad file descriptor");
                 None
             }
         },
         Meaning::Path => match append(Path::new(&value)) {
             Ok(file) => Some(Target::File(file)),
             Err(err) => {
-                eprintln!("warning: could not open '{}' for tracing: {}", value.display(), in_words(&err));
+                say!("warning: could not open '{}' for tracing: {}", value.display(), words(&err));
                 None
             }
         },
         Meaning::Nothing => {
-            eprintln!(
+            say!(
                 "warning: unknown trace value for '{variable}': {}\n         If you want to trace into a file, then please \
                  set {variable}\n         to an absolute pathname (starting with /)",
                 value.display()
@@ -69,7 +70,7 @@ pub fn events(variable: &str) -> Option<Target> {
         Meaning::Path if Path::new(&value).is_dir() => Path::new(&value).join(session::id().rsplit('/').next()?),
         Meaning::Path => value.into(),
         Meaning::Nothing => {
-            eprintln!("warning: trace2: unknown value for '{variable}': '{}'", value.display());
+            say!("warning: trace2: unknown value for '{variable}': '{}'", value.display());
             return None;
         }
     };
@@ -106,9 +107,4 @@ fn descriptor(digit: u8) -> PathBuf {
 
 fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
-}
-
-fn in_words(err: &io::Error) -> String {
-    let text = err.to_string();
-    text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_owned()
 }

@@ -1,9 +1,14 @@
 //! What we have, for the client: every ref that it may see, and what this program is able to do (gitprotocol-pack,
 //! "Reference Discovery"; gitprotocol-capabilities).
 
-use std::{env, io::Write, os::unix::ffi::OsStrExt};
+use std::{
+    env,
+    fmt::{self, Display},
+    io::{self, ErrorKind, Write},
+    os::unix::ffi::OsStrExt,
+};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bstr::{BStr, ByteSlice, ByteVec};
 use gix::{ObjectId, hashtable::HashSet};
 
@@ -17,7 +22,21 @@ use crate::{
 /// How many bytes are gathered before they are written.
 const CHUNK: usize = 128 * 1024;
 
+/// The error of a client that did not wait for the end of the advertisement.
+#[derive(Debug)]
+pub struct HungUp;
+
+impl Display for HungUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client hung up during the advertisement")
+    }
+}
+
+impl std::error::Error for HungUp {}
+
 /// Advertise `snapshot` on `out`, with the roots of a `shallow` repository, and `session_id` if that is configured.
+///
+/// Fails with [`HungUp`] where nobody reads `out` any more.
 pub fn advertise(
     repository: &Repository,
     config: &Config,
@@ -105,13 +124,20 @@ impl<W: Write> Lines<'_, W> {
         self.buffer.push_str("0000");
         trace::sent(b"0000");
         self.write()?;
-        self.out.flush().context("cannot write the advertisement")
+        self.out.flush().map_err(unwritten)
     }
 
     fn write(&mut self) -> Result<()> {
-        self.out.write_all(&self.buffer).context("cannot write the advertisement")?;
+        self.out.write_all(&self.buffer).map_err(unwritten)?;
         self.buffer.clear();
         Ok(())
+    }
+}
+
+fn unwritten(why: io::Error) -> anyhow::Error {
+    match why.kind() {
+        ErrorKind::BrokenPipe => HungUp.into(),
+        _ => anyhow::Error::new(why).context("cannot write the advertisement"),
     }
 }
 

@@ -16,7 +16,7 @@ pub fn render(unpack_failure: Option<&BStr>, commands: &[Command], options: bool
     push_line(&mut out, &[b"unpack ", unpack_failure.map_or(b"ok", |reason| reason)]);
     for command in commands {
         if let Some(refusal) = command.refusal() {
-            push_line(&mut out, &[b"ng ", command.name(), b" ", refusal.to_string().as_bytes()]);
+            push_line(&mut out, &[b"ng ", command.name(), b" ", refusal.words()]);
             continue;
         }
         if !options || command.results.is_empty() {

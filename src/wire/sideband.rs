@@ -93,7 +93,7 @@ impl Sideband {
         line.out.flush()
     }
 
-    /// End the conversation: no keepalive comes after this, and the flush that ends a multiplexed stream is sent.
+    /// End the conversation: the flush that ends a multiplexed stream is sent, and nothing comes after it, whoever tells it.
     pub fn finish(&self) -> io::Result<()> {
         let mut line = self.lock();
         line.is_over = true;
@@ -107,6 +107,9 @@ impl Sideband {
 
     fn packets(&self, channel: u8, bytes: &[u8]) -> io::Result<()> {
         let mut line = self.lock();
+        if line.is_over {
+            return Ok(());
+        }
         for chunk in bytes.chunks(MAX_PAYLOAD) {
             line.packet(channel, chunk)?;
         }

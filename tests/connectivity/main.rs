@@ -198,6 +198,18 @@ fn trees_and_blobs_can_be_pushed_by_themselves() {
 }
 
 #[test]
+fn a_value_has_to_be_there_whoever_vouches_for_it() {
+    let Base { world, root, lib, blob, .. } = base();
+    let server = world.server();
+    world.set_ref(&server, "refs/x/tree", root);
+    for value in [lib, blob] {
+        assert!(verdict(&world, value, &[]).is_clean());
+        world.lose(&server, value);
+        assert_eq!(verdict(&world, value, &[]).refusals, [MISSING]);
+    }
+}
+
+#[test]
 fn an_entry_that_is_no_tree_or_a_known_tree_that_is_called_a_blob_is_refused() {
     let Base { mut world, main, lib, blob, .. } = base();
     let new_blob = world.blob("new");

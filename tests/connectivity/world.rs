@@ -33,14 +33,13 @@ use crate::support::{
     push::pkt_line,
 };
 
-const SHA1: gix::hash::Kind = gix::hash::Kind::Sha1;
-
 /// Keeps git from whatever is configured on this machine.
 const ALONE: [(&str, &str); 3] = [("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("LC_ALL", "C")];
 
 /// Objects that somebody made, and a repository that has some of them.
 pub struct World {
     dir: tempfile::TempDir,
+    hash: gix::hash::Kind,
     objects: BTreeMap<ObjectId, (Kind, Vec<u8>)>,
     /// `receive.hideRefs`
     pub hidden: Vec<String>,
@@ -67,16 +66,22 @@ impl Verdict {
 }
 
 impl World {
-    /// An empty bare repository.
+    /// An empty bare repository, with SHA-1.
     pub fn new() -> Self {
+        World::with(gix::hash::Kind::Sha1)
+    }
+
+    /// An empty bare repository.
+    pub fn with(hash: gix::hash::Kind) -> Self {
         let world = World {
             dir: tempfile::tempdir().expect("a temporary directory"),
+            hash,
             objects: BTreeMap::new(),
             hidden: Vec::new(),
             client_shallow: Vec::new(),
             is_partial: false,
         };
-        make_repository(&world.server());
+        make_repository(&world.server(), hash);
         world
     }
 
@@ -88,7 +93,7 @@ impl World {
     /// Make a second repository that the first takes objects from, and return its directory.
     pub fn alternate(&self) -> PathBuf {
         let alternate = self.dir.path().join("alternate.git");
-        make_repository(&alternate);
+        make_repository(&alternate, self.hash);
         let list = self.server().join("objects/info/alternates");
         fs::create_dir_all(list.parent().expect("it has one")).expect("writable");
         fs::write(list, alternate.join("objects").display().to_string() + "\n").expect("writable");
@@ -96,7 +101,7 @@ impl World {
     }
 
     pub fn add(&mut self, kind: Kind, content: Vec<u8>) -> ObjectId {
-        let id = gix::objs::compute_hash(SHA1, kind, &content).expect("no collision");
+        let id = gix::objs::compute_hash(self.hash, kind, &content).expect("no collision");
         self.objects.insert(id, (kind, content));
         id
     }
@@ -126,6 +131,10 @@ impl World {
         self.add(Kind::Tag, content.into())
     }
 
+    pub fn null(&self) -> ObjectId {
+        self.hash.null()
+    }
+
     pub fn kind(&self, id: ObjectId) -> Kind {
         self.objects[&id].0
     }
@@ -137,7 +146,7 @@ impl World {
 
     /// Write objects to the repository (or its alternate) at `dir`.
     pub fn store(&self, dir: &Path, ids: impl IntoIterator<Item = ObjectId>) {
-        let store = loose::Store::at(dir.join("objects"), SHA1);
+        let store = loose::Store::at(dir.join("objects"), self.hash);
         for id in ids {
             let (kind, content) = &self.objects[&id];
             store.write_buf(*kind, content).expect("writable");
@@ -146,7 +155,7 @@ impl World {
 
     /// Take an object away from the repository at `dir`.
     pub fn lose(&self, dir: &Path, id: ObjectId) {
-        fs::remove_file(loose::Store::at(dir.join("objects"), SHA1).object_path(&id)).ok();
+        fs::remove_file(loose::Store::at(dir.join("objects"), self.hash).object_path(&id)).ok();
     }
 
     pub fn set_ref(&self, dir: &Path, name: &str, id: ObjectId) {
@@ -172,18 +181,19 @@ impl World {
             }
             match kind {
                 Kind::Commit => {
-                    let commit = gix::objs::CommitRef::from_bytes(content, SHA1).expect("well formed");
+                    let commit = gix::objs::CommitRef::from_bytes(content, self.hash).expect("well formed");
                     waiting.push(commit.tree());
                     if !is_root(id) {
                         waiting.extend(commit.parents());
                     }
                 }
                 Kind::Tree => {
-                    let entries = gix::objs::TreeRefIter::from_bytes(content, SHA1);
+                    let entries = gix::objs::TreeRefIter::from_bytes(content, self.hash);
                     waiting.extend(entries.map(|entry| entry.expect("well formed").oid.to_owned()));
                 }
                 Kind::Tag => {
-                    waiting.push(gix::objs::TagRefIter::from_bytes(content, SHA1).target_id().expect("well formed"));
+                    waiting
+                        .push(gix::objs::TagRefIter::from_bytes(content, self.hash).target_id().expect("well formed"));
                 }
                 Kind::Blob => {}
             }
@@ -224,7 +234,7 @@ impl World {
             work_tree: None,
             inherited_alternates: None,
             alternate_dirs: Vec::new(),
-            hash: SHA1,
+            hash: self.hash,
             ref_format: RefFormat::Files,
             namespace: "".into(),
             given: "server.git".into(),
@@ -242,13 +252,13 @@ impl World {
         let mut config = Config::new(settings, true).expect("the settings are right");
         config.hide_refs = self.hidden.iter().map(|name| name.as_str().into()).collect();
         let quarantine = tempfile::tempdir_in(repository.objects_dir.as_path()).expect("writable");
-        let store = loose::Store::at(quarantine.path(), SHA1);
+        let store = loose::Store::at(quarantine.path(), self.hash);
         let database = Database::open(&repository).expect("readable");
         for id in objects.iter().filter(|id| !database.contains(id)) {
             let (kind, content) = &self.objects[id];
             store.write_buf(*kind, content).expect("writable");
         }
-        let database = database.with_quarantine(quarantine.path(), SHA1).expect("readable");
+        let database = database.with_quarantine(quarantine.path(), self.hash).expect("readable");
         let snapshot = Snapshot::read(&repository).expect("readable");
         let hidden = HiddenRefs::new(&config.hide_refs);
         let alternates = alternates::tips(&repository, &config);
@@ -286,7 +296,8 @@ impl World {
         let mut request: Vec<u8> =
             self.client_shallow.iter().flat_map(|id| pkt_line(format!("shallow {id}").as_bytes())).collect();
         for (number, (name, old, new)) in commands.iter().enumerate() {
-            let capabilities = if number == 0 { "\0report-status side-band-64k quiet" } else { "" };
+            let capabilities = format!("\0report-status side-band-64k quiet object-format={}", self.hash);
+            let capabilities = if number == 0 { &capabilities } else { "" };
             request.extend(pkt_line(format!("{old} {new} {name}{capabilities}").as_bytes()));
         }
         request.extend_from_slice(b"0000");
@@ -301,7 +312,7 @@ impl World {
             };
             pack = pack.entry(kind, content);
         }
-        request.extend(pack.finish());
+        request.extend(pack.finish_with(self.hash));
         let mut git = Process::new(gits());
         git.args(["--stateless-rpc", "server.git"]).current_dir(self.dir.path());
         git.envs(ALONE);
@@ -341,12 +352,13 @@ impl Write for Said {
     }
 }
 
-fn make_repository(dir: &Path) {
+fn make_repository(dir: &Path, hash: gix::hash::Kind) {
     for part in ["objects/info", "objects/pack", "refs/heads"] {
         fs::create_dir_all(dir.join(part)).expect("writable");
     }
     fs::write(dir.join("HEAD"), "ref: refs/heads/main\n").expect("writable");
-    fs::write(dir.join("config"), "[core]\n\trepositoryformatversion = 0\n\tbare = true\n").expect("writable");
+    let format = format!("[core]\nrepositoryformatversion = 1\nbare = true\n[extensions]\nobjectFormat = {hash}\n");
+    fs::write(dir.join("config"), format).expect("writable");
 }
 
 /// Run a program that must succeed.

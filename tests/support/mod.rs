@@ -4,6 +4,9 @@
 //! A test file takes what it needs with `pub mod support;` (public, so that what one file does not use is no dead code).
 
 pub mod alike;
+pub mod balanced;
+pub mod daemon;
+pub mod in_front;
 pub mod in_process;
 pub mod intake;
 pub mod observe;
@@ -13,8 +16,12 @@ pub mod scene;
 pub mod server;
 pub mod ssh;
 pub mod strace;
+pub mod web;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// The program under test.
 pub fn ours() -> &'static Path {
@@ -37,8 +44,13 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 pub fn optional_program(name: &str, debian_package: &str) -> Option<PathBuf> {
     let found = find_program(name);
     if found.is_none() {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        eprintln!("SKIPPED {test}: {name} is not installed (Debian: apt-get install {debian_package})");
+        skipped(&format!("{name} is not installed (Debian: apt-get install {debian_package})"));
     }
     found
+}
+
+/// Say that the running test is skipped, and why: past the harness, which shows nothing of a test that passes.
+pub fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    writeln!(std::io::stderr(), "SKIPPED {test}: {why}").expect("stderr");
 }

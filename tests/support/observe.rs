@@ -27,7 +27,7 @@ pub struct Outcome {
     pub stderr: String,
     /// Refs with their values, symbolic ones with their targets, and files below refs/ that are none.
     pub refs: Vec<String>,
-    /// Each line of each reflog.
+    /// Each line of each reflog; of a reftable's, what git shows of it.
     pub logs: Vec<String>,
     /// Id, type and size of all objects.
     pub objects: Vec<String>,
@@ -66,19 +66,25 @@ impl Outcome {
         let mut refs: Vec<String> = lines(git(&["for-each-ref", "--format=%(refname) %(objectname) %(symref)"]));
         refs.push(format!("HEAD {}", git(&["symbolic-ref", "-q", "HEAD"]).trim_end()));
         let (mut logs, mut files) = (Vec::new(), Vec::new());
+        if git_dir.join("reftable").is_dir() {
+            for name in git(&["reflog", "list"]).lines() {
+                let lines = git(&["log", "-g", "--date=raw", "--format=%H %gn <%ge> %gd %gs", name, "--"]);
+                logs.extend(lines.lines().map(|line| format!("{name}: {line}")));
+            }
+        }
         for (name, mode, content) in all_files(&git_dir) {
-            let text = String::from_utf8_lossy(&content);
+            let text = shown(&content);
             if name.starts_with("refs/") && !name.ends_with(".lock") {
                 if !text.trim_end().bytes().all(|byte| byte.is_ascii_hexdigit()) {
                     refs.push(format!("{name} holds {text}"));
                 }
             } else if name.starts_with("logs/") {
                 logs.extend(text.lines().map(|line| format!("{name}: {line}")));
-            } else if name != "packed-refs" && !name.starts_with("reftable/") {
+            } else if name != "packed-refs" && (!name.starts_with("reftable/") || name.ends_with(".lock")) {
                 // The name of a completed thin pack depends on how its bases are compressed.
                 let name = if name.starts_with("objects/pack/") { pack_kind(&name) } else { name };
                 let text = match name.as_str() {
-                    "HEAD" | "shallow" | "info/refs" => text.into_owned(),
+                    "HEAD" | "shallow" | "info/refs" => text,
                     _ => String::new(),
                 };
                 files.push(normalised(format!("{mode:o} {name} {text}").trim_end()));
@@ -90,7 +96,7 @@ impl Outcome {
             logs,
             files,
             objects: lines(git(&["cat-file", "--batch-all-objects", "--batch-check"])),
-            seen: normalised(&fs::read_to_string(scene.path("seen")).unwrap_or_default()),
+            seen: normalised(&shown(&fs::read(scene.path("seen")).unwrap_or_default())),
             ..Outcome::default()
         }
     }
@@ -171,6 +177,12 @@ fn next_line<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     };
     *rest = after;
     Some(line)
+}
+
+/// Lines as text; what is no text in a form that tells it from any other.
+fn shown(bytes: &[u8]) -> String {
+    let shown = |line| std::str::from_utf8(line).map_or_else(|_| line.escape_ascii().to_string() + "\n", str::to_owned);
+    bytes.split_inclusive(|byte| *byte == b'\n').map(shown).collect()
 }
 
 fn pkt_lines(mut bytes: &[u8]) -> Vec<String> {

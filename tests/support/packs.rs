@@ -13,6 +13,8 @@ pub const COMMIT: u8 = 1;
 pub const TREE: u8 = 2;
 /// A blob.
 pub const BLOB: u8 = 3;
+/// A tag.
+pub const TAG: u8 = 4;
 /// A delta whose base is named by its distance.
 pub const OFS_DELTA: u8 = 6;
 /// A delta whose base is named by its id.
@@ -75,20 +77,37 @@ impl PackBuilder {
         self.finish_claiming(2, count)
     }
 
+    /// The same for a repository with another hash than SHA-1.
+    pub fn finish_with(self, hash: gix::hash::Kind) -> Vec<u8> {
+        let count = self.count;
+        let mut pack = self.unsealed(2, count);
+        seal_with(&mut pack, hash);
+        pack
+    }
+
     /// The pack, its trailer right, its header as given.
     pub fn finish_claiming(self, version: u32, count: u32) -> Vec<u8> {
+        let mut pack = self.unsealed(version, count);
+        seal(&mut pack);
+        pack
+    }
+
+    fn unsealed(self, version: u32, count: u32) -> Vec<u8> {
         let mut pack = b"PACK".to_vec();
         pack.extend(version.to_be_bytes());
         pack.extend(count.to_be_bytes());
         pack.extend(self.entries);
-        seal(&mut pack);
         pack
     }
 }
 
 /// Append the SHA-1 of all that is there.
 pub fn seal(pack: &mut Vec<u8>) {
-    let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
+    seal_with(pack, gix::hash::Kind::Sha1);
+}
+
+fn seal_with(pack: &mut Vec<u8>, hash: gix::hash::Kind) {
+    let mut hasher = gix::hash::hasher(hash);
     hasher.update(pack);
     pack.extend_from_slice(hasher.try_finalize().expect("no collision").as_slice());
 }

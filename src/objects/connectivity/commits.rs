@@ -5,6 +5,7 @@
 
 use std::collections::BinaryHeap;
 
+use bstr::ByteSlice;
 use gix::{
     ObjectId,
     hashtable::{HashMap, HashSet},
@@ -181,7 +182,9 @@ impl<'c, 'a> Commits<'c, 'a> {
         let mut named_as = None;
         let mut buffer = Vec::new();
         loop {
-            if self.places.contains_key(&id) || trees.knows(&id) {
+            // What is vouched for may still be a hole of the repository's; a value has to be there.
+            let may_be_hole = named_as.is_none() && !check.database.contains(&id);
+            if !may_be_hole && (self.places.contains_key(&id) || trees.knows(&id)) {
                 let kind = if self.places.contains_key(&id) { Some(Kind::Commit) } else { trees.kind(&id) };
                 return if named_as.is_none() || named_as == kind { Ok(()) } else { Err(Hole::Object(id)) };
             }
@@ -339,8 +342,10 @@ impl<'c, 'a> Commits<'c, 'a> {
     }
 }
 
-/// What a tag names, and as what.
+/// What a tag names, and as what; `None` of one that is not even named itself.
 fn target(content: &[u8], hash: gix::hash::Kind) -> Option<(ObjectId, Kind)> {
+    let mut lines = content.lines_with_terminator().skip(2);
+    lines.next().filter(|name| name.starts_with(b"tag ") && name.ends_with(b"\n"))?;
     let mut fields = TagRefIter::from_bytes(content, hash);
     let id = fields.target_id().ok()?;
     match fields.nth(1)?.ok()? {

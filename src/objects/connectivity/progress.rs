@@ -41,7 +41,8 @@ impl<'a> Progress<'a> {
 
     /// The walk is over.
     pub fn done(&self) {
-        if let (Some(sideband), true) = (self.sideband, self.shown.get()) {
+        let is_late = || Instant::now() >= self.next.get();
+        if let Some(sideband) = self.sideband.filter(|_| self.shown.get() || is_late()) {
             sideband.tell(format!("Checking connectivity: {}, done.\n", self.count.get()).as_bytes());
         }
     }

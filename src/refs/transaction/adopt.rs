@@ -41,6 +41,7 @@ impl<'a> Decided<'a> {
         let site = Site { repository, config, paths: Paths::from(repository), locksmith };
         let prepared = Prepared {
             slots: Vec::new(),
+            room: None,
             journal: Some(journal),
             made: MadeDirectories::default(),
             announced: Announced { hook: None, aborted: Vec::new() },

@@ -19,6 +19,7 @@ use std::{
 };
 
 use anyhow::Result;
+use bstr::BString;
 
 use super::{
     Aborted, Change, Committed, Failure, How, LogLine, Phase, Prepared, Site, Slot, prepare::unable_to_create,
@@ -40,6 +41,9 @@ const READERS_GAP: Duration = Duration::from_millis(3);
 /// How long a push that was decided waits for packed-refs where `receive.balancedTimeout` is 0.
 const LONG: Duration = Duration::from_secs(60);
 
+/// How long the lock of packed-refs is held before its holder may be dead.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a directory that somebody made for a moment may bar a loose file.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -50,7 +54,7 @@ impl<'a> Prepared<'a> {
     pub fn commit(mut self) -> Result<Committed, Aborted> {
         let held_off = self.site.locksmith.interrupts.hold_off();
         let mut complaints = Vec::new();
-        self.write_refs(&mut complaints)?;
+        self.write_refs(&mut complaints, &|| {})?;
         let (committed, journal) = self.finish(complaints, held_off);
         drop(journal);
         Ok(committed)
@@ -59,7 +63,8 @@ impl<'a> Prepared<'a> {
     /// With the refs in place: logs, and freedom for everybody. What is left is the journal.
     pub(super) fn finish(self, mut complaints: Vec<String>, held_off: HeldOff) -> (Committed, Option<Journal>) {
         self.write_logs(&mut complaints);
-        let (inner, lines) = (self.inner_lines(), self.hook_lines());
+        let inner = if self.unpacks() { self.inner_lines() } else { BString::default() };
+        let lines = self.hook_lines();
         let Prepared { mut slots, journal, made, mut announced, site, failures, .. } = self;
         for slot in &mut slots {
             slot.free(site);
@@ -73,10 +78,10 @@ impl<'a> Prepared<'a> {
         (Committed { outcomes, complaints }, journal)
     }
 
-    pub(super) fn write_refs(&mut self, complaints: &mut Vec<String>) -> Result<(), Aborted> {
+    pub(super) fn write_refs(&mut self, complaints: &mut Vec<String>, look: &dyn Fn()) -> Result<(), Aborted> {
         let mut packed = None;
         if self.slots.iter().any(Slot::touches_packed) {
-            match self.lock_packed(self.packed_refs_timeout()) {
+            match self.lock_packed(self.packed_refs_timeout(), look) {
                 Ok(locked) => packed = Some(locked),
                 Err(message) => self.fail_each(Slot::touches_packed, &message)?,
             }
@@ -133,16 +138,26 @@ impl<'a> Prepared<'a> {
         self.journal.as_ref().is_some_and(Journal::is_durable)
     }
 
-    pub(super) fn lock_packed(&self, timeout: Option<Duration>) -> Result<PackedRefs<'a>, String> {
+    pub(super) fn lock_packed(&self, timeout: Option<Duration>, look: &dyn Fn()) -> Result<PackedRefs<'a>, String> {
         let Site { paths, locksmith, repository, .. } = self.site;
         let target = paths.packed_refs();
         let mut path = target.clone().into_os_string();
         path.push(".lock");
         let path = PathBuf::from(path);
         let mut made = MadeDirectories::default();
-        let lock = match &self.journal {
+        let mut take = |timeout| match &self.journal {
             Some(journal) => locksmith.link(&path, &journal.id().link_text(), timeout, &mut made),
             None => locksmith.file(&path, b"", false, timeout, &mut made),
+        };
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let lock = loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            match take(Some(left.map_or(LOOK_AFTER, |left| left.min(LOOK_AFTER)))) {
+                Err(err) if err.kind() == ErrorKind::AlreadyExists && left.is_none_or(|left| left > LOOK_AFTER) => {
+                    look()
+                }
+                lock => break lock,
+            }
         };
         let lock = lock.map_err(|err| unable_to_create(&path, &err))?;
         PackedRefs::read(target, lock, self.database, locksmith, repository.hash).map_err(|err| format!("{err:#}"))
@@ -158,9 +173,9 @@ impl<'a> Prepared<'a> {
     }
 
     /// Steps 1 to 3, for refs that change together and for those that only lose their packed entry.
-    fn rewrite(&self, packed: &mut PackedRefs<'_>, changed: &mut BTreeSet<PathBuf>) -> Result<()> {
-        let id = self.journal.as_ref().map_or_else(TransactionId::new, |journal| journal.id().clone());
-        let temporary = format!("packed-refs.{}", id.link_text());
+    fn rewrite(&mut self, packed: &mut PackedRefs<'_>, changed: &mut BTreeSet<PathBuf>) -> Result<()> {
+        let temporary = self.temporary_name();
+        let mut room = self.room.take();
         let together = self.slots.iter().any(|slot| slot.is_together() && slot.touches_packed());
         let fsync = self.site.config.fsync;
         // A torn packed-refs is not one ref lost but all of them: whoever syncs anything syncs this.
@@ -179,13 +194,19 @@ impl<'a> Prepared<'a> {
             }
         }
         if !as_they_are.is_empty() {
-            packed.replace(&sorted(as_they_are), &temporary, sync, || {})?;
+            packed.replace(&sorted(as_they_are), &temporary, room.take(), sync, || {})?;
         }
         let mut unlinked = None;
         for slot in self.slots.iter().filter(|slot| slot.is_together() && slot.touches_packed()) {
             if slot.loose.is_some() || slot.broken {
                 slot.unlink(self.site, changed)?;
                 unlinked = Some(Instant::now());
+            }
+        }
+        if self.is_durable() {
+            // Else an old loose value might be back, after a power failure, in front of the new one.
+            for directory in &*changed {
+                sync_directory(directory)?;
             }
         }
         let mut as_they_will_be = Vec::new();
@@ -197,13 +218,19 @@ impl<'a> Prepared<'a> {
             }
         }
         if !as_they_will_be.is_empty() {
-            packed.replace(&sorted(as_they_will_be), &temporary, sync, || {
+            packed.replace(&sorted(as_they_will_be), &temporary, room.take(), sync, || {
                 if let Some(unlinked) = unlinked {
                     std::thread::sleep(READERS_GAP.saturating_sub(unlinked.elapsed()));
                 }
             })?;
         }
         Ok(())
+    }
+
+    /// What packed-refs is called until it is complete.
+    pub(super) fn temporary_name(&self) -> String {
+        let id = self.journal.as_ref().map_or_else(TransactionId::new, |journal| journal.id().clone());
+        format!("packed-refs.{}", id.link_text())
     }
 
     fn write_logs(&self, complaints: &mut Vec<String>) {

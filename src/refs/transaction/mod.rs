@@ -13,7 +13,7 @@ mod stage;
 pub mod update_ref;
 mod vote;
 
-pub use vote::{Decided, Settled, Unfinished, Voting};
+pub use vote::{Decided, Settled, Undone, Unfinished, Voting};
 
 use anyhow::Result;
 use bstr::{BStr, BString, ByteVec};
@@ -22,7 +22,7 @@ use gix::ObjectId;
 use super::{
     identity,
     lock::{Held, Locksmith, MadeDirectories},
-    packed_write::Value,
+    packed_write::{Room, Value},
     paths::Paths,
     reflog::Log,
 };
@@ -160,6 +160,8 @@ pub struct Prepared<'a> {
     // Dropped in this order: what stands in the place of refs first, then their locks, then the journal that names them,
     // then directories; and the hook is told at last.
     slots: Vec<Slot>,
+    /// Disk space for packed-refs.
+    room: Option<Room>,
     journal: Option<Journal>,
     made: MadeDirectories,
     announced: Announced<'a>,
@@ -178,7 +180,7 @@ pub struct Prepared<'a> {
 }
 
 /// What came of a transaction.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Committed {
     /// In the order of the edits. With [`Mode::AllOrNone`] none is a failure.
     pub outcomes: Vec<Result<(), Failure>>,
@@ -309,6 +311,21 @@ impl Announced<'_> {
         self.ask(mode, Phase::Preparing, lines.as_ref())
     }
 
+    /// Tell the hook that everything is prepared; before that, of the refs that go by `inner` lines, which git takes for a
+    /// transaction of packed-refs inside the other, and which comes about only if one of them is packed.
+    fn ask_prepared(&mut self, mode: Mode, is_packed: bool, inner: BString, lines: BString) -> Result<(), Aborted> {
+        if is_packed {
+            self.ask(mode, Phase::Preparing, inner.as_ref())?;
+            self.ask(mode, Phase::Prepared, inner.as_ref())?;
+            self.aborted.push(inner);
+        } else {
+            self.tell(Phase::Aborted, inner.as_ref());
+        }
+        self.ask(mode, Phase::Prepared, lines.as_ref())?;
+        self.aborted.push(lines);
+        Ok(())
+    }
+
     /// Tell the hook what it cannot change.
     fn tell(&mut self, phase: Phase, lines: &BStr) {
         if let Some(hook) = self.hook.as_mut().filter(|_| !lines.is_empty()) {
@@ -378,6 +395,11 @@ impl Prepared<'_> {
             }
         }
         lines
+    }
+
+    /// True if a ref goes that packed-refs has.
+    fn unpacks(&self) -> bool {
+        self.slots.iter().any(|slot| slot.packed && slot.change == Change::Delete)
     }
 
     /// What git tells the hook about packed-refs, which is a transaction inside the other for it: the refs that go.

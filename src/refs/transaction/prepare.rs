@@ -9,7 +9,7 @@ use std::{
 use bstr::{BStr, BString, ByteSlice};
 
 use super::{
-    Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Phase, Prepared, Queued, Site, Slot,
+    Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Prepared, Queued, Site, Slot,
     conflicts,
 };
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
         name::{is_well_formed, prefixes},
         packed_write::Value,
     },
+    system_error::words,
 };
 
 /// So many creations in one push are made in one rewrite of packed-refs, and get no loose file.
@@ -61,6 +62,7 @@ impl<'a> Queued<'a> {
         }
         let mut prepared = Prepared {
             slots: Vec::with_capacity(edits.len()),
+            room: None,
             journal: None,
             made: MadeDirectories::default(),
             announced: Announced { hook, aborted: Vec::new() },
@@ -282,18 +284,8 @@ impl Prepared<'_> {
 
     /// Tell the hook that everything is prepared.
     fn announce(&mut self) -> Result<(), Aborted> {
-        let inner = self.inner_lines();
-        if self.slots.iter().any(|slot| slot.packed && slot.change == Change::Delete) {
-            self.announced.ask(self.mode, Phase::Preparing, inner.as_ref())?;
-            self.announced.ask(self.mode, Phase::Prepared, inner.as_ref())?;
-            self.announced.aborted.push(inner);
-        } else {
-            self.announced.tell(Phase::Aborted, inner.as_ref());
-        }
-        let lines = self.hook_lines();
-        self.announced.ask(self.mode, Phase::Prepared, lines.as_ref())?;
-        self.announced.aborted.push(lines);
-        Ok(())
+        let (inner, lines) = (self.inner_lines(), self.hook_lines());
+        self.announced.ask_prepared(self.mode, self.unpacks(), inner, lines)
     }
 }
 
@@ -304,6 +296,6 @@ pub(super) fn cannot_lock(edit: &Edit, why: String) -> String {
 pub(super) fn unable_to_create(path: &Path, err: &io::Error) -> String {
     match err.kind() {
         ErrorKind::AlreadyExists => format!("Unable to create '{}': File exists.", path.display()),
-        _ => format!("Unable to create '{}': {err}", path.display()),
+        _ => format!("Unable to create '{}': {}", path.display(), words(err)),
     }
 }

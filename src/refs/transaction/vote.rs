@@ -3,7 +3,10 @@
 //! `Voting` is undone when it is dropped. From `Decided` on there is no way back: what is dropped then is left as it is,
 //! for a recovery to finish.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use bstr::{BStr, BString};
 use gix::ObjectId;
@@ -15,8 +18,11 @@ use crate::{
         journal::Journal,
     },
     interrupt::HeldOff,
-    refs::lock::sync_directory,
+    refs::lock::{Held, sync_directory},
 };
+
+/// What a ref takes up in packed-refs beside its name, in bytes: two ids of the longest hash, and what stands between.
+const ROOM_FOR_A_LINE: usize = 2 * 64 + 4;
 
 /// A transaction that is on disk, and about to be voted upon.
 pub struct Voting<'a>(Prepared<'a>);
@@ -33,27 +39,47 @@ pub struct Decided<'a> {
 #[derive(Debug)]
 pub struct Unfinished(pub BString);
 
+/// What is left of a vote that was no yes: the journal, so that those who were asked are told also if this process dies.
+#[derive(Debug)]
+#[must_use = "without its journal nobody else tells them"]
+pub struct Undone(Option<Box<Journal>>);
+
+impl Undone {
+    /// Everybody who is to know was told: the journal goes.
+    pub fn told(self) {
+        drop(self.0);
+    }
+}
+
 /// A transaction whose refs have their new values, and whose journal says so.
 pub struct Settled {
-    /// What came of it.
-    pub committed: Committed,
+    committed: Committed,
     journal: Option<Journal>,
 }
 
 impl<'a> Prepared<'a> {
-    /// Write everything down that a vote may decide; `objects` is the quarantine's name in the object directory.
+    /// The name of the transaction, if it has one.
+    pub fn transaction(&self) -> Option<&TransactionId> {
+        self.journal.as_ref().map(Journal::id)
+    }
+
+    /// Write everything down that a vote may decide; `objects` is the quarantine's name in the object directory, `options` are
+    /// the push options.
     ///
     /// Only what was prepared [for a vote](super::Queued::prepare_for_vote) may come here. The new objects are on disk by then.
-    pub fn open_vote(mut self, objects: Option<&BStr>) -> Result<Voting<'a>, Aborted> {
+    pub fn open_vote(mut self, objects: Option<&BStr>, options: &[BString]) -> Result<Voting<'a>, Aborted> {
         let mode = self.mode;
         let cannot = |why: &dyn std::fmt::Display| Aborted::new(mode, format!("cannot prepare the vote: {why}"));
         if self.slots.iter().any(Slot::touches_packed) {
             // A lock that nobody frees must be met now, and not after a yes.
             let timeout = self.site.config.packed_refs_timeout;
-            drop(self.lock_packed(timeout).map_err(|why| Aborted::new(mode, why))?);
+            let packed = self.lock_packed(timeout, &|| {}).map_err(|why| Aborted::new(mode, why))?;
+            let room = self.slots.iter().map(|slot| slot.name().len() + ROOM_FOR_A_LINE).sum::<usize>();
+            let reserved = packed.reserve(&self.temporary_name(), room as u64);
+            self.room = Some(reserved.map_err(|err| cannot(&format!("no room for packed-refs: {err}")))?);
         }
         self.sync_directories().map_err(|err| cannot(&err))?;
-        let intent = self.intent(objects);
+        let intent = self.intent(objects, options);
         let journal = self.journal.as_mut().ok_or_else(|| cannot(&"it has no journal"))?;
         journal.open_vote(&intent).map_err(|err| cannot(&err))?;
         Ok(Voting(self))
@@ -71,7 +97,7 @@ impl<'a> Prepared<'a> {
         directories.iter().try_for_each(|directory| sync_directory(directory))
     }
 
-    fn intent(&self, objects: Option<&BStr>) -> Intent {
+    fn intent(&self, objects: Option<&BStr>, options: &[BString]) -> Intent {
         let null = self.site.repository.hash.null();
         let update = |slot: &Slot| Update {
             number: slot.edit,
@@ -103,6 +129,7 @@ impl<'a> Prepared<'a> {
             logs: self.lines.iter().map(log).collect(),
             identity: self.identity.clone(),
             objects: objects.map(BStr::to_owned),
+            options: options.to_vec(),
         }
     }
 
@@ -113,6 +140,9 @@ impl<'a> Prepared<'a> {
         }
         if let Some(journal) = &mut self.journal {
             journal.leave();
+        }
+        if let Some(room) = &mut self.room {
+            room.leave();
         }
         self.made.leave();
         self.announced.aborted.clear();
@@ -130,26 +160,55 @@ impl<'a> Voting<'a> {
         self.0.updates()
     }
 
-    /// The vote is a yes: look at each new value once more, and put the decision on disk.
-    pub fn decide(mut self) -> Result<Decided<'a>, Aborted> {
-        let mode = self.0.mode;
+    /// See whether all is as it was when the vote began: each new value is there, and each lock and guard.
+    pub fn check(&self) -> Result<(), Aborted> {
+        let Prepared { slots, journal, database, mode, .. } = &self.0;
+        let text = journal.as_ref().map(|journal| journal.id().link_text()).unwrap_or_default();
         let mut buffer = Vec::new();
-        for slot in &self.0.slots {
+        for slot in slots {
+            let failed = |why: String| Aborted::new(*mode, format!("cannot update ref '{}': {why}", slot.name()));
+            let mut held = slot.locks.iter().chain(&slot.guard).map(Held::path);
+            let is_gone =
+                |path: &&Path| !std::fs::read_link(path).is_ok_and(|found| found.as_os_str() == text.as_str());
+            if let Some(lost) = held.find(is_gone) {
+                return Err(failed(format!("somebody has removed '{}'", lost.display())));
+            }
             let Change::Write(value) = slot.change else { continue };
-            let failed = match self.0.database.find(&value.id, &mut buffer) {
-                Ok(Some(_)) => continue,
-                Ok(None) => format!("object {} is gone", value.id),
-                Err(err) => format!("{err:#}"),
-            };
-            return Err(Aborted::new(mode, format!("cannot update ref '{}': {failed}", slot.name())));
+            match database.find(&value.id, &mut buffer) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(failed(format!("object {} is gone", value.id))),
+                Err(err) => return Err(failed(format!("{err:#}"))),
+            }
         }
+        Ok(())
+    }
+
+    /// The vote is a yes: look once more, and put the decision on disk.
+    ///
+    /// A failure undoes everything, as [`refuse`](Self::refuse) does.
+    pub fn decide(mut self) -> Result<Decided<'a>, (Undone, Aborted)> {
         // Before the word is on disk a signal undoes everything, from then on it waits.
         let held_off = self.0.site.locksmith.interrupts.hold_off();
-        let journal = self.0.journal.as_mut().ok_or_else(|| Aborted::new(mode, "the vote has no journal"))?;
-        match journal.reach(State::Decided) {
+        let mode = self.0.mode;
+        let written = self.check().and_then(|()| {
+            let journal = self.0.journal.as_mut().ok_or_else(|| Aborted::new(mode, "the vote has no journal"))?;
+            let reached = journal.reach(State::Decided);
+            reached.map_err(|err| Aborted::new(mode, format!("cannot write the decision down: {err}")))
+        });
+        match written {
             Ok(()) => Ok(Decided { prepared: Some(self.0), _held_off: held_off }),
-            Err(err) => Err(Aborted::new(mode, format!("cannot write the decision down: {err}"))),
+            Err(aborted) => Err((self.refuse(), aborted)),
         }
+    }
+
+    /// The vote is no yes: undo everything. Keep what this returns until those who were asked are told.
+    pub fn refuse(mut self) -> Undone {
+        let mut journal = self.0.journal.take();
+        if let Some(journal) = &mut journal {
+            // Without this line, a recovery asks again.
+            journal.reach(State::Aborted).ok();
+        }
+        Undone(journal.map(Box::new))
     }
 }
 
@@ -159,12 +218,12 @@ impl<'a> Decided<'a> {
         Decided { prepared: Some(prepared), _held_off: held_off }
     }
 
-    /// Carry it out.
-    pub fn commit(mut self) -> Result<Settled, Unfinished> {
+    /// Carry it out. While somebody else has packed-refs locked, `look` once a second: the holder may be dead.
+    pub fn commit(mut self, look: &dyn Fn()) -> Result<Settled, Unfinished> {
         let Some(mut prepared) = self.prepared.take() else { return Err(Unfinished(BString::default())) };
         let held_off = prepared.site.locksmith.interrupts.hold_off();
         let mut complaints = Vec::new();
-        let written = prepared.write_refs(&mut complaints).map_err(|aborted| aborted.message);
+        let written = prepared.write_refs(&mut complaints, look).map_err(|aborted| aborted.message);
         let written = written.and_then(|()| match &mut prepared.journal {
             // Before any ref is free for others to change.
             Some(journal) => {
@@ -191,10 +250,11 @@ impl Drop for Decided<'_> {
 
 impl Settled {
     /// Everybody who is to know was told: the journal goes. Without this it stays, and they are told once more.
-    pub fn told(mut self) {
+    pub fn told(mut self) -> Committed {
         if let Some(mut journal) = self.journal.take() {
             journal.reach(State::Told).ok();
         }
+        std::mem::take(&mut self.committed)
     }
 }
 

@@ -12,7 +12,11 @@ use super::super::{
 };
 use crate::{
     objects::database::Database,
-    refs::{name, snapshot::Snapshot},
+    refs::{
+        name,
+        snapshot::Snapshot,
+        symbolic::{Symbolic, SymbolicRefs},
+    },
 };
 
 /// The bad ones of `edits` and why; `database` has the new objects.
@@ -23,13 +27,23 @@ pub(super) fn bad_edits<'e>(
 ) -> Result<Vec<(usize, Failure)>> {
     let snapshot = Snapshot::read(site.repository)?;
     let existing: Vec<&BStr> = snapshot.entries().map(|entry| entry.name).collect();
-    let mut edits: Vec<_> = edits.collect();
-    // As they would be locked: of two that exclude each other the later stays.
-    edits.sort_unstable_by_key(|(_, edit)| &edit.name);
-    let mut taken = Taken::new(edits.iter().map(|(_, edit)| edit.name.as_ref()));
-    let mut bad = Vec::new();
+    let edits: Vec<_> = edits.collect();
+    let names: Vec<&BStr> = edits.iter().map(|(_, edit)| edit.name.as_ref()).collect();
+    let symbolic = SymbolicRefs::of(site.repository, &names)?;
+    let mut changes = Vec::with_capacity(edits.len());
     for (index, edit) in edits {
-        let name = edit.name.as_bstr();
+        let name = match symbolic.follow(edit.name.as_ref())? {
+            Symbolic::LeadsTo(target) => target,
+            Symbolic::No | Symbolic::Broken => edit.name.clone(),
+        };
+        changes.push((name, index, edit));
+    }
+    // As they would be locked: of two that exclude each other the later stays.
+    changes.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
+    let mut taken = Taken::new(changes.iter().map(|(name, ..)| name.as_ref()));
+    let mut bad = Vec::new();
+    for (name, index, edit) in &changes {
+        let name = name.as_bstr();
         let actual = snapshot.find(name);
         if actual.is_some_and(|id| id.is_null()) {
             // Nobody can read it; what to say of it, git knows.
@@ -47,7 +61,7 @@ pub(super) fn bad_edits<'e>(
         });
         if let Err(failure) = checked {
             taken.remove(name);
-            bad.push((index, failure));
+            bad.push((*index, failure));
         }
     }
     Ok(bad)

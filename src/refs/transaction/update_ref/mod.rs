@@ -24,9 +24,11 @@ use crate::{
     objects::database::Database,
     refs::{
         lock::Waiting,
+        packed::Packed,
         snapshot::Snapshot,
         symbolic::{Symbolic, SymbolicRefs},
     },
+    repository::RefFormat,
 };
 
 /// A prepared transaction whose locks a `git update-ref` process holds, for no longer than this process lives. Dropping it
@@ -46,6 +48,8 @@ pub struct Session<'a> {
     found: Vec<Found>,
     /// An edit was left out since git checked them.
     withdrawn: bool,
+    /// A ref that goes is in packed-refs, as far as the hook is to know it.
+    unpacks: bool,
 }
 
 /// The ref that an edit changes in the end.
@@ -76,6 +80,7 @@ impl<'a> Session<'a> {
             failures: edits.iter().map(|_| None).collect(),
             found: Vec::new(),
             withdrawn: false,
+            unpacks: false,
             edits,
         };
         for (index, failure) in bad_names(&session.edits) {
@@ -84,9 +89,8 @@ impl<'a> Session<'a> {
         session.announced.ask_first(mode, &session.edits, &session.failures)?;
         session.open()?;
         session.look()?;
-        let lines = session.hook_lines();
-        session.announced.ask(mode, Phase::Prepared, lines.as_ref())?;
-        session.announced.aborted.push(lines);
+        let (inner, lines) = (session.inner_lines(), session.hook_lines());
+        session.announced.ask_prepared(mode, session.unpacks, inner, lines)?;
         Ok(session)
     }
 
@@ -163,7 +167,29 @@ impl<'a> Session<'a> {
             }
             anyhow::Ok(())
         };
-        read().map_err(|err| Aborted::new(self.mode, format!("{err:#}")))
+        read().and_then(|()| self.look_at_packed_refs()).map_err(|err| Aborted::new(self.mode, format!("{err:#}")))
+    }
+
+    fn look_at_packed_refs(&mut self) -> anyhow::Result<()> {
+        if self.site.repository.ref_format == RefFormat::Files
+            && let Some(packed) = Packed::open(self.site.paths.packed_refs(), self.site.repository.hash)?
+        {
+            for (_, found) in self.edits.iter().zip(&self.found).filter(|(edit, _)| edit.is_deletion()) {
+                self.unpacks |= packed.find(found.name.as_ref())?.is_some();
+            }
+        }
+        Ok(())
+    }
+
+    /// What git tells the hook of packed-refs, where there are any.
+    fn inner_lines(&self) -> BString {
+        let mut lines = BString::default();
+        if self.announced.hook.is_some() && self.site.repository.ref_format == RefFormat::Files {
+            let null = self.site.repository.hash.null();
+            let goes = self.standing().filter(|(_, edit)| edit.is_deletion());
+            goes.for_each(|(index, _)| push_line(&mut lines, null, null, self.found[index].name.as_ref()));
+        }
+        lines
     }
 
     /// What the hook is told from `prepared` on: the refs that change, those behind symrefs last; old values as asked for.
@@ -217,9 +243,11 @@ impl<'a> Session<'a> {
         {
             self.find_out(refusal.message)?;
         }
+        let inner = if self.unpacks { self.inner_lines() } else { BString::default() };
         let lines = self.hook_lines();
         self.announced.aborted.clear();
         drop(held_off);
+        self.announced.tell(Phase::Committed, inner.as_ref());
         self.announced.tell(Phase::Committed, lines.as_ref());
         let outcomes = self.failures.into_iter().map(|failure| failure.map_or(Ok(()), Err)).collect();
         Ok(Committed { outcomes, complaints: Vec::new() })

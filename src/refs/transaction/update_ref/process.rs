@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    iter,
     os::unix::process::CommandExt,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread::JoinHandle,
@@ -10,7 +11,7 @@ use std::{
 use bstr::{BStr, BString, ByteSlice};
 
 use super::super::{Edit, Site};
-use crate::hooks::environment;
+use crate::{hooks::environment, trace};
 
 /// How much git may say on stderr, in bytes; what goes beyond that is not kept.
 const MAX_SAID: u64 = 1 << 20;
@@ -22,6 +23,7 @@ pub(super) struct UpdateRef {
     to: Option<BufWriter<ChildStdin>>,
     from: BufReader<ChildStdout>,
     said: Option<JoinHandle<Vec<u8>>>,
+    traced: Option<trace::Child>,
 }
 
 /// Why git did not do as it was told; it has ended, and changed nothing unless it was in the middle of a commit.
@@ -76,6 +78,8 @@ impl UpdateRef {
         command.current_dir(&site.repository.git_dir).envs(environment::for_children());
         // Its words go into the report; and a signal to this process's group is for this process to judge.
         command.env("LC_ALL", "C").process_group(0);
+        command.envs(trace::for_children().into_iter().flatten());
+        let traced = trace::child(None, iter::once(command.get_program()).chain(command.get_args()));
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let missing = || io::Error::other("it has no pipes");
         let to = process.stdin.take().map(BufWriter::new);
@@ -87,7 +91,7 @@ impl UpdateRef {
             io::copy(&mut stderr, &mut io::sink()).ok();
             said
         })?;
-        Ok(UpdateRef { process, to, from, said: Some(said) })
+        Ok(UpdateRef { process, to, from, said: Some(said), traced })
     }
 
     /// That git is gone shows when its answer is read.
@@ -112,6 +116,9 @@ impl UpdateRef {
     fn end(&mut self) -> BString {
         drop(self.to.take().map(BufWriter::into_parts));
         let status = self.process.wait();
+        if let (Some(traced), Ok(status)) = (self.traced.take(), &status) {
+            traced.ended(self.process.id(), *status);
+        }
         let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
         let mut reason = None;
         for line in said.lines_with_terminator() {

@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     os::unix::{
         ffi::OsStringExt,
-        fs::{FileExt, PermissionsExt},
+        fs::{FileExt, OpenOptionsExt},
     },
     path::Path,
 };
@@ -19,17 +19,19 @@ use gix::{
 };
 
 use super::{
-    database::{Database, Known},
+    Intake,
     decode::{Decoded, decode},
     entries::Entries,
-    intake::Intake,
     pack_index::{write_index, write_reverse_index},
     progress::Progress,
     resolve::{Settings, resolve},
     rows::{Base, Rows},
     visit::Visit,
 };
-use crate::shared_mode::create_dir;
+use crate::{
+    objects::database::{Database, Known},
+    shared_mode::create_dir,
+};
 
 /// Read the pack that begins with `header` and has `count` entries into the quarantine.
 pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)) -> Result<()> {
@@ -90,13 +92,13 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
 }
 
 fn create(path: &Path) -> Result<File> {
-    let options = File::options().read(true).write(true).create_new(true).to_owned();
+    // Read-only for all but this descriptor; and it is the umask that says for whom.
+    let options = File::options().read(true).write(true).create_new(true).mode(0o444).to_owned();
     options.open(path).with_context(|| format!("cannot create '{}'", path.display()))
 }
 
 /// The file at `path` is complete: nobody writes to it any more, and it is on disk if asked for.
 fn seal(intake: &Intake<'_>, path: &Path, file: &File, sync: bool) -> Result<()> {
-    file.set_permissions(fs::Permissions::from_mode(0o444))?;
     intake.config.shared_repository.adjust(path)?;
     if sync {
         file.sync_all()?;

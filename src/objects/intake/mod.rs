@@ -1,12 +1,29 @@
 //! Bytes in, objects out: reads the pack of a push into the quarantine, whatever the client sends.
 
+mod bases;
+mod decode;
+mod delta;
+mod entries;
+mod index;
+mod lane;
+mod pack_index;
+mod pack_stream;
+mod plan;
+mod progress;
+mod resolve;
+mod rows;
+mod strict;
+mod unpack;
+mod visit;
+
 use std::{fmt, io::Read};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use gix::{objs::Kind, oid};
 
-use super::{database::Database, index::index, pack_stream::read_header, quarantine::Quarantine, unpack::unpack};
-use crate::{config::Config, repository::Repository, wire::sideband::Sideband};
+use self::{index::index, pack_stream::read_header, unpack::unpack};
+use super::{database::Database, quarantine::Quarantine};
+use crate::{config::Config, repository::Repository, system_error::chain, wire::sideband::Sideband};
 
 /// What taking in a pack needs to know.
 pub struct Intake<'a> {
@@ -30,6 +47,13 @@ pub struct Intake<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnpackError(&'static str);
 
+impl UnpackError {
+    /// There was no place to take it to.
+    pub fn no_quarantine() -> Self {
+        UnpackError("unable to create temporary object directory")
+    }
+}
+
 impl fmt::Display for UnpackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
@@ -51,7 +75,7 @@ impl Intake<'_> {
             (index(self, input, header), "index-pack abnormal exit")
         };
         outcome.map_err(|err| {
-            self.messages.tell(format!("fatal: {err:#}\n").as_bytes());
+            self.messages.tell(format!("fatal: {}\n", chain(&err)).as_bytes());
             UnpackError(reason)
         })
     }

@@ -19,10 +19,9 @@ use gix::{
 };
 
 use super::{
-    database::Database,
+    Intake,
     decode::{Decoded, decode},
     entries::Entries,
-    intake::Intake,
     progress::Progress,
     resolve::{Settings, resolve},
     rows::Base,
@@ -30,6 +29,7 @@ use super::{
 };
 use crate::{
     config::{Fsync, SharedRepository},
+    objects::database::Database,
     shared_mode::create_dir,
 };
 

@@ -1,0 +1,224 @@
+//! The vote on a push whose every check has passed, and what follows from it: Prepared to Decided, and from there to the
+//! end. What is on disk at each step, and why a sudden end of the machine cannot hurt, is in ARCHITECTURE.md.
+
+use anyhow::{Result, bail};
+use bstr::BString;
+
+use super::{ballot::Ballot, recover::Asked, settle::settle};
+use crate::{
+    command::Refusal,
+    config::Config,
+    hooks::{Answer, Hooks, balanced_update::Phase},
+    interrupt::{Diverted, Interrupts},
+    objects::quarantine::{self, Quarantine},
+    refs::{
+        checkout::WorkTreeUpdate,
+        transaction::{self, Aborted, Committed, Prepared, Settled, Undone, Unfinished, Voting},
+    },
+    repository::Repository,
+    wire::sideband::Sideband,
+};
+
+/// What the report says of each ref when the hook did not say yes.
+const DECLINED: &str = "balanced_update hook declined";
+/// The same when it said nothing in time.
+const TIMED_OUT: &str = "balanced_update hook timed out";
+
+/// What a vote is held with.
+pub struct Vote<'a> {
+    /// The repository pushed to.
+    pub repository: &'a Repository,
+    /// Its settings.
+    pub config: &'a Config,
+    /// What a signal does.
+    pub interrupts: &'a Interrupts,
+    /// The hooks as they are run when the objects have left quarantine, or never will.
+    pub hooks: &'a Hooks<'a>,
+    /// Where the person who pushes hears of what goes wrong.
+    pub sideband: &'a Sideband,
+    /// The push options.
+    pub options: &'a [BString],
+}
+
+/// What waits for a yes beside the refs.
+pub struct Stakes<'a> {
+    /// The new objects, if there are any.
+    pub quarantine: Option<Quarantine>,
+    /// The work trees that follow, with the number of the edit that each is about.
+    pub work_trees: Vec<(usize, WorkTreeUpdate<'a>)>,
+}
+
+/// Why a push that was prepared is undone.
+#[derive(Debug)]
+pub struct Refused {
+    /// The word in the report.
+    pub refusal: Refusal,
+    /// The one edit that it is about; `None` if it is about all.
+    pub edit: Option<usize>,
+    /// What to tell the person who pushes, without `error: `; empty if that was done.
+    pub message: BString,
+}
+
+/// A push that will be carried out, by this process or another.
+pub struct Decided<'a> {
+    vote: &'a Vote<'a>,
+    refs: transaction::Decided<'a>,
+    quarantine: Option<Quarantine>,
+    ballot: Ballot,
+    /// Signals wait until all is done.
+    signals: Diverted,
+}
+
+impl<'a> Vote<'a> {
+    /// Ask the hook whether what is `prepared` is to be carried out. Without a hook it is.
+    ///
+    /// A refusal has undone everything, and told the hook so if it was asked. A signal that arrives before the decision is on
+    /// disk does the same, and then ends the process.
+    pub fn hold(&'a self, prepared: Prepared<'a>, stakes: Stakes<'a>) -> Result<Result<Decided<'a>, Refused>> {
+        let Stakes { quarantine, work_trees } = stakes;
+        if !self.hooks.can_vote() {
+            return Ok(Err(Refused::by_hook(DECLINED)));
+        }
+        if let Some(Err(err)) = quarantine.as_ref().map(Quarantine::sync) {
+            return Ok(Err(Refused::by_repository(format!("{err:#}"))));
+        }
+        let name = prepared.transaction().map(quarantine::name_for).filter(|_| quarantine.is_some());
+        let name = name.map(BString::from);
+        let voting = match prepared.open_vote(name.as_ref().map(|name| name.as_ref()), self.options) {
+            Ok(voting) => voting,
+            Err(aborted) => return Ok(Err(aborted.into())),
+        };
+        let ballot = Ballot::new(voting.id().cloned().unwrap_or_default(), voting.updates());
+        let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
+        let inside = self.hooks.inside(&environment);
+        let signals = self.interrupts.divert()?;
+        let answer = inside.balanced_update(Phase::Prepared, &ballot, self.config.balanced_timeout, Some(&signals));
+        let answer = answer.unwrap_or_else(|err| {
+            say!("error: {err:#}");
+            Answer::Failed
+        });
+        let decision = match refusal_of(answer) {
+            Some(refused) => Err((voting.refuse(), refused)),
+            None => self.decide(voting, quarantine.as_ref(), work_trees, &inside, &signals),
+        };
+        match decision {
+            Ok(refs) => Ok(Ok(Decided { vote: self, refs, quarantine, ballot, signals })),
+            Err((undone, refused)) => {
+                drop(quarantine);
+                if answer != Answer::NoHook {
+                    self.tell(Phase::Aborted, &ballot);
+                }
+                undone.told();
+                if signals.has_arrived() {
+                    signals.give_way();
+                }
+                Ok(Err(refused))
+            }
+        }
+    }
+
+    /// The yes is heard: see whether all is still as it was, change the work trees, and put the decision on disk.
+    fn decide(
+        &self,
+        voting: Voting<'a>,
+        quarantine: Option<&Quarantine>,
+        work_trees: Vec<(usize, WorkTreeUpdate<'a>)>,
+        inside: &Hooks<'_>,
+        signals: &Diverted,
+    ) -> Result<transaction::Decided<'a>, (Undone, Refused)> {
+        let names = quarantine.map_or(Ok(()), Quarantine::check_names);
+        let names = names.map_err(|err| Refused::by_repository(format!("{err:#}")));
+        let mut ready = names.and_then(|()| voting.check().map_err(Refused::from));
+        for (edit, work_tree) in work_trees {
+            if ready.is_ok() {
+                let followed =
+                    work_tree.carry_out(inside).unwrap_or_else(|err| Err(Refusal::other(format!("{err:#}"))));
+                ready = followed.map_err(|refusal| Refused { refusal, edit: Some(edit), message: BString::default() });
+            }
+        }
+        if signals.has_arrived() {
+            ready = ready.and(refusal_of(Answer::Interrupted).map_or(Ok(()), Err));
+        }
+        match ready {
+            Ok(()) => voting.decide().map_err(|(undone, aborted)| (undone, aborted.into())),
+            Err(refused) => Err((voting.refuse(), refused)),
+        }
+    }
+
+    /// Tell the hook what became of the push. What it answers changes nothing, and is told the person who pushes.
+    fn tell(&self, phase: Phase, ballot: &Ballot) {
+        match self.hooks.balanced_update(phase, ballot, self.config.balanced_timeout, None) {
+            Ok(Answer::Yes | Answer::NoHook) => {}
+            Ok(_) => {
+                let phase = phase.as_str();
+                self.sideband.warning(format_args!("the balanced_update hook failed when it was told '{phase}'"));
+            }
+            Err(err) => say!("error: {err:#}"),
+        }
+    }
+}
+
+impl<'a> Decided<'a> {
+    /// Carry it out. An error leaves it to a recovery, and nothing may be reported: it will happen.
+    pub fn commit(self) -> Result<Committed> {
+        let Decided { vote, refs, quarantine, ballot, signals } = self;
+        let id = ballot.transaction.clone();
+        let look = || {
+            settle(vote.repository, vote.config, Asked::ByPush).ok();
+        };
+        match carry_out(refs, quarantine.as_ref(), &look) {
+            Ok(settled) => {
+                drop(quarantine);
+                vote.tell(Phase::Committed, &ballot);
+                let committed = settled.told();
+                drop(signals);
+                Ok(committed)
+            }
+            Err(err) => {
+                if let Some(quarantine) = quarantine {
+                    quarantine.leave();
+                }
+                bail!("push {id} is decided, and left to be finished by the next push or by --recover: {err:#}")
+            }
+        }
+    }
+}
+
+/// Bring in the objects and write the refs.
+fn carry_out(refs: transaction::Decided<'_>, quarantine: Option<&Quarantine>, look: &dyn Fn()) -> Result<Settled> {
+    let kept = quarantine.map(Quarantine::link_in).transpose()?;
+    match refs.commit(look) {
+        Ok(settled) => Ok(settled),
+        Err(Unfinished(why)) => {
+            if let Some(kept) = kept {
+                kept.leave();
+            }
+            bail!("{why}")
+        }
+    }
+}
+
+/// What an answer means, if it is no yes.
+fn refusal_of(answer: Answer) -> Option<Refused> {
+    match answer {
+        Answer::Yes | Answer::NoHook => None,
+        Answer::TimedOut => Some(Refused::by_hook(TIMED_OUT)),
+        Answer::No | Answer::Failed | Answer::Interrupted => Some(Refused::by_hook(DECLINED)),
+    }
+}
+
+impl Refused {
+    fn by_hook(word: &str) -> Self {
+        Refused { refusal: Refusal::other(word), edit: None, message: BString::default() }
+    }
+
+    fn by_repository(message: String) -> Self {
+        Refused { refusal: Refusal::AtomicTransactionFailed, edit: None, message: message.into() }
+    }
+}
+
+impl From<Aborted> for Refused {
+    fn from(aborted: Aborted) -> Self {
+        Refused { refusal: aborted.refusal, edit: None, message: aborted.message }
+    }
+}

@@ -1,0 +1,40 @@
+//! Every setting that the program reads has a case.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// All text of the Rust files below `directory`, in lower case.
+fn sources(directory: &str) -> String {
+    let mut text = String::new();
+    let mut pending = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)];
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(fs::read_dir(&path).expect("listed").map(|entry| entry.expect("an entry").path()));
+        } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("settings.rs") {
+            text += &fs::read_to_string(&path).expect("read").to_lowercase();
+        }
+    }
+    text
+}
+
+/// The names of settings among the strings of `text`: `section.name`, where the section is one that this program heeds.
+fn settings(text: &str) -> BTreeSet<&str> {
+    let sections =
+        ["receive", "transfer", "core", "pack", "gc", "maintenance", "repack", "hook", "advice", "safe", "user"];
+    let strings = text.split('"').skip(1).step_by(2);
+    let is_setting = |string: &&str| {
+        let known = string.split_once('.').is_some_and(|(section, _)| sections.contains(&section));
+        known && string.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
+    };
+    strings.filter(is_setting).collect()
+}
+
+#[test]
+fn every_setting_has_a_case() {
+    let program =
+        sources("src/config/read.rs") + &sources("src/hooks") + &sources("src/refs") + &sources("src/repository");
+    let tests = sources("tests");
+    let read = settings(&program);
+    assert!(read.len() > 30, "only these were found: {read:?}");
+    let without: Vec<_> = read.iter().filter(|setting| !tests.contains(*setting)).collect();
+    assert!(without.is_empty(), "no test sets {without:?}");
+}
