@@ -44,6 +44,8 @@ pub struct Journal {
     durable: bool,
     doomed: Option<Doomed>,
     staging_doomed: Option<Doomed>,
+    /// Of the directory that it is in, which goes with the last journal.
+    _directory: Doomed,
 }
 
 impl Journal {
@@ -76,6 +78,7 @@ impl Journal {
         let path = directory.join(id.to_string());
         let names = refs.iter().map(|name| name.as_ref());
         let (text, checksum) = Text::new(&id).writer(paths)?.locks(names).state(State::Locking).finish();
+        let in_directory = goes_when_empty(directory, locksmith)?;
         let (file, temporary) = Self::create(directory, &id, locksmith)?;
         probe_links(directory, &id)?;
         (&*file).write_all(&text)?;
@@ -86,7 +89,18 @@ impl Journal {
         temporary.renamed();
         let staging = directory.join(format!("{id}.d"));
         let (doomed, staging_doomed) = (Some(doomed), None);
-        let this = Journal { id, file, path, staging, checksum, announced: refs, durable, doomed, staging_doomed };
+        let this = Journal {
+            id,
+            file,
+            path,
+            staging,
+            checksum,
+            announced: refs,
+            durable,
+            doomed,
+            staging_doomed,
+            _directory: in_directory,
+        };
         if durable {
             sync_directory(directory)?;
             sync_directory(paths.common_dir)?;
@@ -107,6 +121,7 @@ impl Journal {
         file.set_len(whole)?;
         (&*file).seek(SeekFrom::End(0))?;
         let staging = path.with_file_name(format!("{id}.d"));
+        let in_directory = goes_when_empty(path.parent().unwrap_or(&path), locksmith)?;
         let ((), doomed) = locksmith.interrupts.create(&path, |_| Ok(()))?;
         let mut this = Journal {
             id,
@@ -118,6 +133,7 @@ impl Journal {
             durable: true,
             doomed: Some(doomed),
             staging_doomed: None,
+            _directory: in_directory,
         };
         if this.staging.is_dir() {
             let ((), doomed) = locksmith.interrupts.create(&this.staging, |_| Ok(()))?;
@@ -234,6 +250,12 @@ impl Drop for Journal {
             std::fs::remove_dir(directory).ok();
         }
     }
+}
+
+/// Have a signal remove the directory of journals if no other journal is in it. To be called before it gets one, since what was
+/// registered last goes first.
+fn goes_when_empty(directory: &Path, locksmith: Locksmith<'_>) -> io::Result<Doomed> {
+    locksmith.interrupts.create_directory(directory, |_| Ok(()))
 }
 
 /// A file that goes unless it was renamed.

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bstr::BString;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -61,6 +61,8 @@ pub enum Outcome {
     Foreign(BString),
     /// Its journal cannot be understood, for this reason: left alone.
     Unreadable(String),
+    /// It could not be settled, for this reason: left to another try.
+    Failed(String),
 }
 
 impl Outcome {
@@ -68,7 +70,11 @@ impl Outcome {
     pub fn is_in_doubt(&self) -> bool {
         match self {
             Outcome::Busy | Outcome::Undone | Outcome::RolledBack | Outcome::CarriedOut => false,
-            Outcome::InDoubt | Outcome::Waiting(_) | Outcome::Foreign(_) | Outcome::Unreadable(_) => true,
+            Outcome::InDoubt
+            | Outcome::Waiting(_)
+            | Outcome::Foreign(_)
+            | Outcome::Unreadable(_)
+            | Outcome::Failed(_) => true,
         }
     }
 }
@@ -86,6 +92,7 @@ impl std::fmt::Display for Finding {
             Outcome::Waiting(why) => write!(f, "decided, but cannot be carried out yet: {why}"),
             Outcome::Foreign(host) => write!(f, "left alone: it is of {host}, or of another directory"),
             Outcome::Unreadable(why) => write!(f, "left alone: its journal cannot be understood: {why}"),
+            Outcome::Failed(why) => write!(f, "cannot be settled yet: {why}"),
         }
     }
 }
@@ -172,7 +179,8 @@ impl Recovery<'_> {
         for id in journals {
             let path = directory.join(id.to_string());
             let outcome = self.settle(&path, &id, parties);
-            let outcome = outcome.with_context(|| format!("cannot settle '{}'", path.display()))?;
+            // Pushes of other refs have nothing to do with it.
+            let outcome = outcome.unwrap_or_else(|err| Some(Outcome::Failed(format!("{err:#}"))));
             findings.extend(outcome.map(|outcome| Finding { id, outcome }));
         }
         for name in others {
@@ -291,6 +299,8 @@ impl Found<'_> {
             None => Ok(()),
         });
         let database = ready.and_then(|()| Database::open(self.repository));
+        // Where the quarantine is out of sight, so may they be, and no ref is to name what nobody has.
+        let database = database.and_then(|database| self.find_values(&database).map(|()| database));
         let database = match database {
             Ok(database) => database,
             Err(err) => {
@@ -308,6 +318,15 @@ impl Found<'_> {
         self.tell(parties, true);
         settled.told();
         Ok(Outcome::CarriedOut)
+    }
+
+    /// Fails if the object of a new value is missing.
+    fn find_values(&self, database: &Database) -> Result<()> {
+        for update in self.intent.updates.iter().filter(|update| !update.new.is_null()) {
+            let id = update.new;
+            ensure!(database.header(&id)?.is_some(), "object {id}, the new value of '{}', is missing", update.name);
+        }
+        Ok(())
     }
 
     /// Write down that it is over, and undo it.

@@ -4,7 +4,7 @@
 use anyhow::{Result, bail};
 use bstr::BString;
 
-use super::{ballot::Ballot, recover::Asked, settle::settle};
+use super::{ballot::Ballot, recover::Asked, settle::settle, survivors};
 use crate::{
     command::Refusal,
     config::Config,
@@ -97,6 +97,10 @@ impl<'a> Vote<'a> {
             say!("error: {err:#}");
             Answer::Failed
         });
+        if answer == Answer::TimedOut {
+            // Its group is gone by now; what has left that is not to work on.
+            survivors::end(&ballot.transaction);
+        }
         let decision = match refusal_of(answer) {
             Some(refused) => Err((voting.refuse(), refused)),
             None => self.decide(voting, quarantine.as_ref(), work_trees, &inside, &signals),

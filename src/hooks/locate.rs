@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     ffi::OsString,
     os::unix::ffi::{OsStrExt, OsStringExt},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -52,10 +53,14 @@ impl HookDirectory {
         }
     }
 
-    /// The hook for `event` if there is a file that cannot be run.
+    /// The hook for `event` if there is something that cannot be run: not executable, or a link that leads nowhere.
     pub fn not_executable(&self, event: &str) -> Option<OsString> {
         let path = self.path(event);
-        (access(path.as_os_str(), AccessFlags::X_OK) == Err(Errno::EACCES)).then_some(path)
+        match access(path.as_os_str(), AccessFlags::X_OK) {
+            Ok(()) => None,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Path::new(&path).is_symlink().then_some(path),
+            Err(_) => Some(path),
+        }
     }
 
     fn path(&self, event: &str) -> OsString {

@@ -15,7 +15,7 @@ use crate::{
     interrupt::Interrupts,
     objects::database::Database,
     refs::{
-        lock::{Locksmith, MadeDirectories},
+        lock::{Held, Locksmith, MadeDirectories},
         loose::{self, Loose},
         packed::Packed,
         packed_write::{self, Value, peel},
@@ -120,11 +120,18 @@ impl Prepared<'_> {
             true => locksmith.adopt(&lock_path),
             false => locksmith.link(&lock_path, &text, config.ref_lock_timeout, &mut self.made),
         };
-        let lock = lock.map_err(failed)?;
-        let guard = is_ours(&path).then(|| locksmith.adopt(&path)).transpose().map_err(failed)?;
-        let staged = staged_paths(&path, update.number, journal, self.site).map_err(failed)?;
-        let staged =
-            staged.iter().find(|path| path.exists()).map(|path| locksmith.adopt(path)).transpose().map_err(failed)?;
+        let mut held = vec![lock.map_err(failed)?];
+        let found = (|| {
+            let guard = is_ours(&path).then(|| locksmith.adopt(&path)).transpose()?;
+            let paths = staged_paths(&path, update.number, journal, self.site)?;
+            let staged = paths.iter().find(|path| path.exists()).map(|path| locksmith.adopt(path));
+            Ok((guard, staged.transpose()?))
+        })();
+        let (guard, staged) = found.map_err(|err| {
+            // What is decided stays locked.
+            held.iter_mut().for_each(Held::leave);
+            failed(err)
+        })?;
         let (loose, broken) = match loose::read_ref(repository, name) {
             Loose::Id(id) => (Some(Value { id, peeled: peel(self.database, id).unwrap_or_default() }), false),
             Loose::Absent => (None, false),
@@ -133,7 +140,7 @@ impl Prepared<'_> {
         let slot = Slot {
             guard,
             staged,
-            locks: vec![lock],
+            locks: held,
             edit: update.number,
             names: vec![update.name.clone()],
             how: match update.how {

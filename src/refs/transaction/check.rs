@@ -11,7 +11,7 @@ use super::{
 use crate::{
     objects::database::Database,
     refs::{
-        lock::remove_empty_tree,
+        lock::{Waiting, remove_empty_tree},
         packed::Packed,
         packed_write::{self, Value, peel},
     },
@@ -82,8 +82,13 @@ fn check_slot(
     if slot.old.is_none() && !edit.is_deletion() {
         conflicts::check(name, edit, packed, taken, site)?;
     } else if slot.loose.is_none() && !slot.broken {
-        // A directory where the loose file is to be would bar it in the end.
-        remove_empty_tree(&site.paths.loose(name));
+        // A directory where the loose file is to be would bar it in the end; it may be there for a moment only.
+        let mut waiting = Waiting::new(site.config.ref_lock_timeout);
+        while !remove_empty_tree(&site.paths.loose(name)) && !edit.is_deletion() {
+            if !waiting.again() {
+                return Err(conflicts::blocking(name, edit, site));
+            }
+        }
     }
     slot.change = match slot.old {
         _ if edit.is_deletion() && slot.old.is_none() && !slot.broken => Change::Nothing,

@@ -79,6 +79,8 @@ impl<'a> Prepared<'a> {
     }
 
     pub(super) fn write_refs(&mut self, complaints: &mut Vec<String>, look: &dyn Fn()) -> Result<(), Aborted> {
+        let mut changed = BTreeSet::new();
+        self.put_staged(&mut changed, complaints);
         let mut packed = None;
         if self.slots.iter().any(Slot::touches_packed) {
             match self.lock_packed(self.packed_refs_timeout(), look) {
@@ -86,7 +88,6 @@ impl<'a> Prepared<'a> {
                 Err(message) => self.fail_each(Slot::touches_packed, &message)?,
             }
         }
-        let mut changed = BTreeSet::new();
         let mut index = 0;
         while let Some(slot) = self.slots.get_mut(index) {
             match slot.put_alone(self.site, &mut changed) {
@@ -126,6 +127,20 @@ impl<'a> Prepared<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Commit the one ref that changes by its loose file. If a directory that came after the checks bars that, packed-refs
+    /// alone gets the value.
+    fn put_staged(&mut self, changed: &mut BTreeSet<PathBuf>, complaints: &mut Vec<String>) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.how == How::Staged) {
+            if let Err(err) = slot.put_alone(self.site, changed)
+                && err.kind() == ErrorKind::IsADirectory
+                && !is_per_worktree(slot.name())
+            {
+                complaints.push(format!("no loose file for '{}': {err}", slot.name()));
+                slot.how = How::Together { packed_only: true };
+            }
+        }
     }
 
     fn fail_each(&mut self, which: impl Fn(&Slot) -> bool, message: &str) -> Result<(), Aborted> {
@@ -298,6 +313,7 @@ impl Slot {
     fn put_staged(&mut self, path: &Path, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
         if let Some(staged) = &mut self.staged {
             put(staged, path, changed)?;
+            self.staged = None;
             if let Some(guard) = &mut self.guard {
                 guard.leave();
             }
@@ -312,7 +328,13 @@ impl Slot {
             (_, Change::Nothing) | (How::Alone | How::Staged, Change::Write(_)) => Ok(()),
             (How::Together { .. }, Change::Delete) if self.touches_packed() => Ok(()),
             (_, Change::Delete) => self.unlink(site, changed),
-            (How::Together { .. }, Change::Write(_)) => self.put_staged(&site.paths.loose(self.name()), changed),
+            (How::Together { packed_only: true }, Change::Write(_)) => {
+                self.guard = None;
+                Ok(())
+            }
+            (How::Together { packed_only: false }, Change::Write(_)) => {
+                self.put_staged(&site.paths.loose(self.name()), changed)
+            }
         }
     }
 

@@ -123,7 +123,7 @@ fn first_file_below(name: &BStr, site: Site<'_>) -> Option<BString> {
     })
 }
 
-fn blocking(name: &BStr, edit: &Edit, site: Site<'_>) -> Failure {
+pub(super) fn blocking(name: &BStr, edit: &Edit, site: Site<'_>) -> Failure {
     let path = site.paths.loose(name);
     let why = format!("there is a non-empty directory '{}' blocking reference '{name}'", path.display());
     Failure::conflict(format!("cannot lock ref '{}': {why}", edit.name))
