@@ -6,27 +6,66 @@ pub mod support;
 
 use support::{
     packs::{BLOB, COMMIT, PackBuilder, TAG, delta},
-    push::{Push, pkt_line, push, push_to},
+    push::{Push, pkt_line, push_to},
     server,
 };
 
-/// Each case is a test of its own name.
+/// Each case is a test of its own name, run in every format: with the usual hash and refs in files, with SHA-256, and with
+/// refs in a reftable.
+///
+/// `name: push` is such a case. `name [sha1: "why"]: push` means nothing with another hash, `name [files: "why"]: push`
+/// with refs kept in another way, `name [usual: "why"]: push` with either.
 macro_rules! cases {
-    ($($name:ident: $push:expr;)*) => {$(
+    ($section:ident; $($name:ident $([$only:ident: $why:literal])?: $push:expr;)*) => {
+        mod $section {
+            formatted!(usual, "sha1", "files"; $($name [$($only)?] $push;)*);
+            formatted!(sha256, "sha256", "files"; $($name [$($only)?] $push;)*);
+            formatted!(reftable, "sha1", "reftable"; $($name [$($only)?] $push;)*);
+        }
+    };
+}
+
+/// The cases of a section in one format.
+macro_rules! formatted {
+    ($format:ident, $hash:literal, $refs:literal; $($name:ident [$($only:ident)?] $push:expr;)*) => {
+        mod $format {
+            use crate::*;
+
+            fn push() -> Push {
+                push_to($hash, $refs)
+            }
+
+            $(case!($format [$($only)?] $name $push);)*
+        }
+    };
+}
+
+/// One test, unless the case is about other formats.
+macro_rules! case {
+    (sha256 [sha1] $($case:tt)*) => {};
+    (sha256 [usual] $($case:tt)*) => {};
+    (reftable [files] $($case:tt)*) => {};
+    (reftable [usual] $($case:tt)*) => {};
+    ($format:ident [$($only:ident)?] $name:ident $push:expr) => {
         #[test]
         fn $name() {
-            let push: Push = $push;
-            let (theirs, mine) = server::pushed_to_both(&push);
-            let differences = mine.differences(&theirs, push.own_words);
-            assert!(differences.is_empty(), "they differ in\n{differences}\ngit: {theirs:#?}");
+            compare(&$push);
         }
-    )*};
+    };
+}
+
+/// Give the push to both programs, and fail on any difference.
+fn compare(push: &Push) {
+    let (theirs, mine) = server::pushed_to_both(push);
+    let differences = mine.differences(&theirs, push.own_words);
+    assert!(differences.is_empty(), "they differ in\n{differences}\ngit: {theirs:#?}");
 }
 
 const RECEIVE_HOOKS: [&str; 4] = ["pre-receive", "update", "post-receive", "post-update"];
 
 // Command line and repository (§1, §2)
 cases! {
+    command_line;
     advertising_alone: push().argument("--http-backend-info-refs").raw(b"");
     advertising_alone_by_its_older_name: push().argument("--advertise-refs").raw(b"");
     one_stateless_request: push().argument("--stateless-rpc").update("refs/heads/main", "main", "next");
@@ -56,20 +95,21 @@ cases! {
 
 // Advertisement (§3)
 cases! {
+    advertisement;
     protocol_one: push().env("GIT_PROTOCOL", "version=1").update("refs/heads/main", "main", "next");
     protocol_two_has_no_push: push().env("GIT_PROTOCOL", "version=2").raw(b"0000");
     the_highest_known_protocol: push().env("GIT_PROTOCOL", "version=0:version=1:unheard").raw(b"0000");
-    an_empty_repository: push().shell("rm -rf server.git/packed-refs server.git/refs/heads/*").create("refs/heads/main", "main");
+    an_empty_repository [files: "emptied by hand"]: push().shell("rm -rf server.git/packed-refs server.git/refs/heads/*").create("refs/heads/main", "main");
     no_atomic_pushes: push().config("receive.advertiseAtomic", "false").raw(b"0000");
     no_offset_deltas: push().config("repack.useDeltaBaseOffset", "false").raw(b"0000");
     push_options_offered: push().config("receive.advertisePushOptions", "true").raw(b"0000");
     a_session_id: push().config("transfer.advertiseSID", "true").raw(b"0000");
     symbolic_refs_are_shown_resolved: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/topic"]).raw(b"0000");
     dangling_symbolic_refs_are_left_out: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/absent"]).raw(b"0000");
-    a_loose_ref_that_is_none: push().shell("echo garbage >server.git/refs/heads/broken").raw(b"0000");
-    a_loose_ref_that_is_empty: push().shell(": >server.git/refs/heads/broken").raw(b"0000");
-    a_ref_whose_object_is_missing: push().shell("echo 1234567890123456789012345678901234567890 >server.git/refs/heads/broken").raw(b"0000");
-    a_lock_file_is_no_ref: push().shell("cp server.git/refs/heads/main server.git/refs/heads/x.lock").raw(b"0000");
+    a_loose_ref_that_is_none [files: "a file below refs/"]: push().shell("echo garbage >server.git/refs/heads/broken").raw(b"0000");
+    a_loose_ref_that_is_empty [files: "a file below refs/"]: push().shell(": >server.git/refs/heads/broken").raw(b"0000");
+    a_ref_whose_object_is_missing [files: "a file below refs/"]: push().shell("echo 1234567890123456789012345678901234567890 >server.git/refs/heads/broken").raw(b"0000");
+    a_lock_file_is_no_ref [files: "a file below refs/"]: push().shell("cp server.git/refs/heads/main server.git/refs/heads/x.lock").raw(b"0000");
     hidden_refs: push().config("transfer.hideRefs", "refs/heads").config("receive.hideRefs", "!refs/heads/top").config("receive.hideRefs", "!refs/heads/topic/").raw(b"0000");
     a_namespace: push().server(&["update-ref", "refs/namespaces/a/refs/heads/in", "topic"]).env("GIT_NAMESPACE", "a").raw(b"0000");
     a_namespace_and_hidden_refs: push().server(&["update-ref", "refs/namespaces/a/refs/heads/in", "topic"]).server(&["update-ref", "refs/namespaces/a/refs/hide/in", "topic"]).config("receive.hideRefs", "refs/hide").config("receive.hideRefs", "^refs/tags").env("GIT_NAMESPACE", "a").raw(b"0000");
@@ -83,18 +123,19 @@ cases! {
 
 // Refs and alternates as other hands may have left them (§2, §3)
 cases! {
-    packed_refs_without_a_header: push().shell("sed -i /^#/d server.git/packed-refs").update("refs/heads/old", "old", "next");
-    packed_refs_out_of_order: push().shell("{ grep -v -e ^# -e '^^' server.git/packed-refs | sort -r; } >p; mv p server.git/packed-refs").update("refs/heads/old", "old", "next").delete("refs/heads/topic", "topic");
-    packed_refs_that_are_none: push().shell("echo garbage >>server.git/packed-refs").raw(b"0000").own_words();
-    packed_refs_that_are_empty: push().shell(": >server.git/packed-refs").update("refs/heads/main", "main", "next");
-    packed_refs_without_a_last_newline: push().shell("printf %s \"$(cat server.git/packed-refs)\" >p; mv p server.git/packed-refs").raw(b"0000").own_words();
-    a_loose_ref_in_capitals: push().shell("git -C server.git rev-parse topic | tr a-f A-F >server.git/refs/heads/capitals").raw(b"0000");
-    a_loose_ref_with_more_behind_it: push().shell("echo $(git -C server.git rev-parse topic) and more >server.git/refs/heads/longer").raw(b"0000");
-    a_loose_ref_without_a_newline: push().shell("printf %s $(git -C server.git rev-parse topic) >server.git/refs/heads/short").update("refs/heads/short", "topic", "next");
-    a_loose_ref_of_a_bad_name: push().shell("cp server.git/refs/heads/main server.git/refs/heads/'a b'; cp server.git/refs/heads/main server.git/refs/heads/.hidden; cp server.git/refs/heads/main server.git/refs/heads/a..b").raw(b"0000");
+    other_hands;
+    packed_refs_without_a_header [files: "a packed-refs file"]: push().shell("sed -i /^#/d server.git/packed-refs").update("refs/heads/old", "old", "next");
+    packed_refs_out_of_order [files: "a packed-refs file"]: push().shell("{ grep -v -e ^# -e '^^' server.git/packed-refs | sort -r; } >p; mv p server.git/packed-refs").update("refs/heads/old", "old", "next").delete("refs/heads/topic", "topic");
+    packed_refs_that_are_none [files: "a packed-refs file"]: push().shell("echo garbage >>server.git/packed-refs").raw(b"0000").own_words();
+    packed_refs_that_are_empty [files: "a packed-refs file"]: push().shell(": >server.git/packed-refs").update("refs/heads/main", "main", "next");
+    packed_refs_without_a_last_newline [files: "a packed-refs file"]: push().shell("printf %s \"$(cat server.git/packed-refs)\" >p; mv p server.git/packed-refs").raw(b"0000").own_words();
+    a_loose_ref_in_capitals [files: "a file below refs/"]: push().shell("git -C server.git rev-parse topic | tr a-f A-F >server.git/refs/heads/capitals").raw(b"0000");
+    a_loose_ref_with_more_behind_it [files: "a file below refs/"]: push().shell("echo $(git -C server.git rev-parse topic) and more >server.git/refs/heads/longer").raw(b"0000");
+    a_loose_ref_without_a_newline [files: "a file below refs/"]: push().shell("printf %s $(git -C server.git rev-parse topic) >server.git/refs/heads/short").update("refs/heads/short", "topic", "next");
+    a_loose_ref_of_a_bad_name [files: "a file below refs/"]: push().shell("cp server.git/refs/heads/main server.git/refs/heads/'a b'; cp server.git/refs/heads/main server.git/refs/heads/.hidden; cp server.git/refs/heads/main server.git/refs/heads/a..b").raw(b"0000");
     a_chain_of_symbolic_refs: push().server(&["symbolic-ref", "refs/heads/a", "refs/heads/b"]).server(&["symbolic-ref", "refs/heads/b", "refs/heads/topic"]).update("refs/heads/a", "topic", "next").recording(&RECEIVE_HOOKS, "");
-    a_ref_that_is_a_symbolic_link: push().shell("ln -s topic server.git/refs/heads/link").raw(b"0000");
-    an_empty_directory_among_refs: push().shell("mkdir -p server.git/refs/heads/new/deep/down").create("refs/heads/new", "next");
+    a_ref_that_is_a_symbolic_link [files: "a file below refs/"]: push().shell("ln -s topic server.git/refs/heads/link").raw(b"0000");
+    an_empty_directory_among_refs [files: "a file below refs/"]: push().shell("mkdir -p server.git/refs/heads/new/deep/down").create("refs/heads/new", "next");
     a_detached_head: push().server(&["update-ref", "--no-deref", "HEAD", "topic"]).config("core.logAllRefUpdates", "true").update("refs/heads/main", "main", "next").delete("refs/heads/topic", "topic");
     a_head_that_is_not_born: push().server(&["symbolic-ref", "HEAD", "refs/heads/unborn"]).config("core.logAllRefUpdates", "true").create("refs/heads/unborn", "next");
     an_unborn_branch_of_a_work_tree: push().work_tree().server(&["symbolic-ref", "HEAD", "refs/heads/unborn"]).create("refs/heads/unborn", "next").own_words();
@@ -108,6 +149,7 @@ cases! {
 
 // Request (§4)
 cases! {
+    request;
     nothing_to_push: push().raw(b"0000");
     the_end_of_input_before_anything: push().raw(b"");
     the_end_of_input_before_the_flush: push().raw(&pkt_line(format!("{0} {0} refs/heads/x\0report-status object-format=sha1", "0".repeat(40)).as_bytes()));
@@ -128,12 +170,12 @@ cases! {
     no_object_format: push().capabilities("report-status").update("refs/heads/main", "main", "next");
     capabilities_nobody_knows: push().also("unheard-of another=thing").update("refs/heads/main", "main", "next");
     atomic_that_was_not_offered: push().config("receive.advertiseAtomic", "false").atomic().update("refs/heads/.bad", "0", "next").update("refs/heads/main", "main", "next");
-    no_report_asked_for: push().capabilities("object-format=sha1").update("refs/heads/main", "main", "next");
-    the_older_report: push().capabilities("report-status side-band-64k object-format=sha1").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
-    the_older_report_without_side_band: push().capabilities("report-status object-format=sha1").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
-    the_newer_report_without_side_band: push().capabilities("report-status-v2 object-format=sha1").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
-    side_band_without_a_report: push().capabilities("side-band-64k object-format=sha1").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
-    not_quiet: push().capabilities("report-status-v2 side-band-64k object-format=sha1").update("refs/heads/main", "main", "next");
+    no_report_asked_for: push().capabilities("object-format=HASH").update("refs/heads/main", "main", "next");
+    the_older_report: push().capabilities("report-status side-band-64k object-format=HASH").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
+    the_older_report_without_side_band: push().capabilities("report-status object-format=HASH").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
+    the_newer_report_without_side_band: push().capabilities("report-status-v2 object-format=HASH").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
+    side_band_without_a_report: push().capabilities("side-band-64k object-format=HASH").update("refs/heads/main", "main", "next").update("refs/heads/.bad", "0", "next");
+    not_quiet: push().capabilities("report-status-v2 side-band-64k object-format=HASH").update("refs/heads/main", "main", "next");
     push_options: push().config("receive.advertisePushOptions", "true").options(&["one", "", "with = signs", "ünïcode"]).update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
     push_options_that_were_not_offered: push().also("push-options").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
     no_push_options_though_negotiated: push().config("receive.advertisePushOptions", "true").options(&[]).update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
@@ -141,6 +183,7 @@ cases! {
 
 // Taking in objects (§5)
 cases! {
+    taking_in;
     few_objects_become_loose: push().update("refs/heads/main", "main", "next2");
     many_objects_become_a_pack: push().update("refs/heads/main", "main", "many");
     as_many_as_the_limit_become_a_pack: push().config("receive.unpackLimit", "4").update("refs/heads/main", "main", "next");
@@ -165,8 +208,8 @@ cases! {
     a_limit_that_the_pack_keeps: push().config("receive.maxInputSize", "1m").update("refs/heads/main", "main", "next");
     a_limit_that_loose_objects_break: push().config("receive.maxInputSize", "100").update("refs/heads/main", "main", "next");
     a_limit_that_a_pack_breaks: push().config("receive.maxInputSize", "1536").config("receive.unpackLimit", "1").update("refs/heads/main", "main", "many");
-    checking_connectivity_is_told_where_nobody_wants_to_wait: push().capabilities("report-status-v2 side-band-64k object-format=sha1").env("GIT_PROGRESS_DELAY", "0").update("refs/heads/main", "main", "next").own_words();
-    resolving_deltas_is_told: push().capabilities("report-status-v2 side-band-64k object-format=sha1").config("receive.unpackLimit", "1").thin().update("refs/heads/main", "main", "many");
+    checking_connectivity_is_told_where_nobody_wants_to_wait: push().capabilities("report-status-v2 side-band-64k object-format=HASH").env("GIT_PROGRESS_DELAY", "0").update("refs/heads/main", "main", "next").own_words();
+    resolving_deltas_is_told: push().capabilities("report-status-v2 side-band-64k object-format=HASH").config("receive.unpackLimit", "1").thin().update("refs/heads/main", "main", "many");
     a_pack_of_nothing_but_two_letters: push().update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(2));
     no_pack_at_all: push().update("refs/heads/main", "main", "next").damaged(Vec::clear);
     another_signature: push().update("refs/heads/main", "main", "next").damaged(|pack| pack[0] ^= 1);
@@ -181,23 +224,24 @@ cases! {
     a_bit_flipped_in_an_entry_of_a_large_pack: push().update("refs/heads/main", "main", "many").damaged(|pack| { let middle = pack.len() / 2; pack[middle] ^= 4; });
     a_bit_flipped_in_the_trailer_of_a_large_pack: push().update("refs/heads/main", "main", "many").damaged(|pack| { let last = pack.len() - 1; pack[last] ^= 4; });
     a_bad_pack_and_hooks: push().update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(pack.len() / 2)).recording(&RECEIVE_HOOKS, "");
-    a_bad_pack_without_side_band: push().capabilities("report-status object-format=sha1").update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(pack.len() / 2));
+    a_bad_pack_without_side_band: push().capabilities("report-status object-format=HASH").update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(pack.len() / 2));
     a_bad_pack_beside_a_deletion: push().delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").damaged(|pack| pack.truncate(pack.len() / 2));
-    an_entry_of_no_type: push().update("refs/heads/main", "main", "next").pack(PackBuilder::new().entry(5, b"what").finish()).own_words();
-    an_entry_that_is_longer_than_it_says: push().update("refs/heads/main", "main", "next").pack(PackBuilder::new().entry_claiming(BLOB, 3, &[], b"four").finish()).own_words();
-    an_entry_that_is_shorter_than_it_says: push().update("refs/heads/main", "main", "next").pack(PackBuilder::new().entry_claiming(BLOB, 5, &[], b"four").finish()).own_words();
+    an_entry_of_no_type: push().update("refs/heads/main", "main", "next").built(PackBuilder::new().entry(5, b"what")).own_words();
+    an_entry_that_is_longer_than_it_says: push().update("refs/heads/main", "main", "next").built(PackBuilder::new().entry_claiming(BLOB, 3, &[], b"four")).own_words();
+    an_entry_that_is_shorter_than_it_says: push().update("refs/heads/main", "main", "next").built(PackBuilder::new().entry_claiming(BLOB, 5, &[], b"four")).own_words();
     a_delta_without_its_base: push().update("refs/heads/main", "main", "next").pack(PackBuilder::new().ref_delta(&[7; 20], &delta(4, 4, b"\x04four")).finish()).own_words();
     a_delta_without_its_base_in_a_kept_pack: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().ref_delta(&[7; 20], &delta(4, 4, b"\x04four")).finish()).own_words();
-    a_delta_whose_base_is_before_the_pack: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().ofs_delta(4000, &delta(4, 4, b"\x04four")).finish()).own_words();
-    a_delta_that_copies_from_beyond_its_base: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").pack(PackBuilder::new().entry(BLOB, b"four").ofs_delta(16, &delta(4, 8, &[0x91, 2, 8])).finish()).own_words();
-    a_commit_of_nothing_but_a_tree: lone("commit", COMMIT, &format!("tree {}\n", push().id("main^{tree}")));
-    a_tag_that_has_no_name: lone("tag", TAG, &format!("object {}\ntype tree\n", push().id("main^{tree}")));
-    a_tag_that_has_no_tagger: lone("tag", TAG, &format!("object {}\ntype tree\ntag x\n", push().id("main^{tree}")));
-    a_commit_that_is_none: push().objects(&[]).line(format!("{} {} refs/heads/new", "0".repeat(40), object_id("commit", b"tree of nothing\n")).as_bytes()).pack(PackBuilder::new().entry(COMMIT, b"tree of nothing\n").finish()).own_words();
+    a_delta_whose_base_is_before_the_pack: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").built(PackBuilder::new().ofs_delta(4000, &delta(4, 4, b"\x04four"))).own_words();
+    a_delta_that_copies_from_beyond_its_base: push().config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next").built(PackBuilder::new().entry(BLOB, b"four").ofs_delta(16, &delta(4, 8, &[0x91, 2, 8]))).own_words();
+    a_commit_of_nothing_but_a_tree: lone(push(), "commit", COMMIT, &format!("tree {}\n", push().id("main^{tree}")));
+    a_tag_that_has_no_name: lone(push(), "tag", TAG, &format!("object {}\ntype tree\n", push().id("main^{tree}")));
+    a_tag_that_has_no_tagger: lone(push(), "tag", TAG, &format!("object {}\ntype tree\ntag x\n", push().id("main^{tree}")));
+    a_commit_that_is_none: lone(push(), "commit", COMMIT, "tree of nothing\n");
 }
 
 // Checks (§6)
 cases! {
+    checks;
     a_missing_tree: push().objects(&["next"]).update("refs/heads/main", "main", "next");
     a_missing_blob: push().objects(&["next", "next^{tree}", "next:dir", "next:numbers"]).update("refs/heads/main", "main", "next");
     a_missing_parent: push().objects(&["next2", "next2^{tree}", "next2:new", "next2:new/deep", "next2:new/deep/file", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).update("refs/heads/main", "main", "next2");
@@ -205,7 +249,7 @@ cases! {
     a_value_that_nobody_sent: push().objects(&[]).update("refs/heads/main", "main", "next");
     a_missing_blob_in_a_kept_pack: push().config("receive.unpackLimit", "1").objects(&["next", "next^{tree}", "next:dir", "next:numbers"]).update("refs/heads/main", "main", "next");
     one_ref_of_two_lacks_an_object: push().objects(&["next", "side", "side^{tree}", "side:a"]).create("refs/heads/a", "next").create("refs/heads/b", "side").recording(&RECEIVE_HOOKS, "");
-    a_missing_object_without_side_band: push().capabilities("report-status object-format=sha1").objects(&["next"]).update("refs/heads/main", "main", "next");
+    a_missing_object_without_side_band: push().capabilities("report-status object-format=HASH").objects(&["next"]).update("refs/heads/main", "main", "next");
     an_object_that_is_there_without_its_history: push().shell("git -C client.git cat-file commit next2 | git -C server.git hash-object -w -t commit --stdin").objects(&[]).create("refs/heads/new", "next2");
     an_object_that_is_there_with_its_history: push().server(&["update-ref", "-d", "refs/heads/topic"]).objects(&[]).create("refs/heads/new", "topic");
     an_object_that_hangs_on_a_hidden_ref_alone: push().server(&["update-ref", "refs/hide/topic", "topic"]).server(&["update-ref", "-d", "refs/heads/topic"]).config("receive.hideRefs", "refs/hide").objects(&[]).create("refs/heads/new", "topic");
@@ -215,7 +259,7 @@ cases! {
     a_commit_with_a_parent_that_hangs_on_nothing: push().shell(&commit("-p main -p topic", "main^{tree}")).server(&["update-ref", "-d", "refs/heads/topic"]).objects(&["made"]).update("refs/heads/main", "main", "made");
     a_merge_of_four: push().shell(&commit("-p main -p topic -p side -p alien", "main^{tree}")).update("refs/heads/main", "main", "made");
     a_commit_of_long_ago: push().shell(&format!("GIT_COMMITTER_DATE='@1 +0000' GIT_AUTHOR_DATE='@1 +0000'; {}", commit("-p main", "next^{tree}"))).config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "made");
-    a_submodule_that_is_nowhere: push().shell(&commit("-p main", "$(printf '160000 commit 1234567890123456789012345678901234567890\tmodule\n' | git -C client.git mktree --missing)")).update("refs/heads/main", "main", "made");
+    a_submodule_that_is_nowhere [sha1: "an id is written out"]: push().shell(&commit("-p main", "$(printf '160000 commit 1234567890123456789012345678901234567890\tmodule\n' | git -C client.git mktree --missing)")).update("refs/heads/main", "main", "made");
     a_tree_of_every_kind: push().shell(&commit("-p main", "$(b=$(git -C client.git rev-parse next:dir/b); t=$(git -C client.git rev-parse next:dir); printf \"100755 blob $b\\tx\\n120000 blob $b\\tl\\n040000 tree $t\\td\\n\" | git -C client.git mktree)")).update("refs/heads/main", "main", "made");
     a_tree_with_a_missing_tree_that_the_parent_has_elsewhere: push().shell(&commit("-p main", "$(printf \"040000 tree $(git -C client.git rev-parse main:dir)\\tmoved\\n\" | git -C client.git mktree)")).objects(&["made", "made^{tree}"]).update("refs/heads/main", "main", "made");
     a_tag_of_a_tag: push().shell("git -C client.git tag -a -m outer outer v2").create("refs/tags/outer", "outer");
@@ -235,7 +279,7 @@ cases! {
     an_alias_alone: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).update("refs/heads/alias", "main", "next").recording(&RECEIVE_HOOKS, "");
     an_alias_and_its_target_agree: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).update("refs/heads/alias", "main", "next").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
     an_alias_and_its_target_disagree: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).update("refs/heads/alias", "main", "next").update("refs/heads/main", "main", "next2").recording(&RECEIVE_HOOKS, "");
-    a_symbolic_ref_to_itself: push().shell("echo 'ref: refs/heads/loop' >server.git/refs/heads/loop").create("refs/heads/loop", "next");
+    a_symbolic_ref_to_itself [files: "a file below refs/"]: push().shell("echo 'ref: refs/heads/loop' >server.git/refs/heads/loop").create("refs/heads/loop", "next");
     a_dangling_symbolic_ref_is_followed: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/absent"]).create("refs/heads/alias", "next");
     denied_deletions: push().config("receive.denyDeletes", "true").delete("refs/heads/topic", "topic").delete("refs/tags/v1", "v1");
     denied_deletion_of_the_current_branch: push().delete("refs/heads/main", "main").own_words();
@@ -267,26 +311,19 @@ fn commit(parents: &str, tree: &str) -> String {
 fn odd_commit(tree: &str, parent: &str) -> String {
     format!(
         "cd client.git; made=$(printf 'tree %s\\nparent %s\\nauthor A <a@b> 1 +0000\\ncommitter A <a@b> 1 +0000\\n\\nodd\\n' \
-         $(git rev-parse {tree} {parent}) | git hash-object -t commit -w --stdin --literally); echo $made >refs/heads/made"
+         $(git rev-parse {tree} {parent}) | git hash-object -t commit -w --stdin --literally); git update-ref refs/tags/made $made"
     )
 }
 
 /// A push of this one object.
-fn lone(kind: &str, number: u8, content: &str) -> Push {
-    let line = format!("{} {} refs/tags/new", "0".repeat(40), object_id(kind, content.as_bytes()));
-    push().line(line.as_bytes()).pack(PackBuilder::new().entry(number, content.as_bytes()).finish()).own_words()
-}
-
-/// The id of an object that no repository has.
-fn object_id(kind: &str, content: &[u8]) -> String {
-    let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
-    hasher.update(format!("{kind} {}\0", content.len()).as_bytes());
-    hasher.update(content);
-    hasher.try_finalize().expect("no collision").to_string()
+fn lone(push: Push, kind: &str, number: u8, content: &str) -> Push {
+    let id = push.object_id(kind, content.as_bytes());
+    push.create("refs/tags/new", &id).built(PackBuilder::new().entry(number, content.as_bytes())).own_words()
 }
 
 // Writing refs (§7)
 cases! {
+    writing;
     a_branch_is_created: push().create("refs/heads/new", "next");
     a_branch_is_updated: push().update("refs/heads/main", "main", "next");
     a_branch_is_deleted: push().delete("refs/heads/topic", "topic");
@@ -313,7 +350,7 @@ cases! {
     a_missing_ref_is_deleted: push().delete("refs/heads/absent", "0").recording(&RECEIVE_HOOKS, "");
     a_missing_ref_is_deleted_among_others: push().delete("refs/heads/absent", "0").delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
     a_ref_is_deleted_whatever_its_value: push().delete("refs/heads/topic", "0").recording(&RECEIVE_HOOKS, "");
-    a_ref_whose_object_is_missing_is_deleted: push().shell("echo 1234567890123456789012345678901234567890 >server.git/refs/heads/broken").delete("refs/heads/broken", "1234567890123456789012345678901234567890").recording(&RECEIVE_HOOKS, "");
+    a_ref_whose_object_is_missing_is_deleted [usual: "a file below refs/ with an id written out"]: push().shell("echo 1234567890123456789012345678901234567890 >server.git/refs/heads/broken").delete("refs/heads/broken", "1234567890123456789012345678901234567890").recording(&RECEIVE_HOOKS, "");
     a_reflog_that_is_there_goes_on: push().server(&["-c", "core.logAllRefUpdates=true", "update-ref", "-m", "before", "refs/heads/logged", "main"]).update("refs/heads/logged", "main", "next").create("refs/heads/new", "next");
     reflogs_of_the_usual_refs: push().config("core.logAllRefUpdates", "true").update("refs/heads/main", "main", "next").create("refs/notes/x", "next").create("refs/tags/x", "next").create("refs/remotes/a/b", "next").create("refs/other/x", "next");
     reflogs_of_all_refs: push().config("core.logAllRefUpdates", "always").update("refs/heads/main", "main", "next").create("refs/other/x", "next");
@@ -328,11 +365,11 @@ cases! {
     a_name_that_is_empty: push().config("core.logAllRefUpdates", "true").config("user.name", "Unused").env("GIT_COMMITTER_NAME", "").update("refs/heads/main", "main", "next");
     a_push_into_a_namespace: push().env("GIT_NAMESPACE", "a").create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
     a_deletion_in_a_namespace: push().server(&["update-ref", "refs/namespaces/a/refs/heads/in", "topic"]).env("GIT_NAMESPACE", "a").delete("refs/heads/in", "topic").recording(&RECEIVE_HOOKS, "");
-    a_push_of_sha256: push_to("sha256", "files").delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").recording(&RECEIVE_HOOKS, "");
-    a_thin_pack_of_sha256: push_to("sha256", "files").config("receive.unpackLimit", "1").thin().update("refs/heads/main", "main", "many");
-    sha256_without_saying_so: push_to("sha256", "files").capabilities("report-status").update("refs/heads/main", "main", "next");
-    a_push_into_a_reftable: push_to("sha1", "reftable").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").delete("refs/heads/topic", "topic");
-    a_push_into_a_reftable_at_once: push_to("sha1", "reftable").atomic().update("refs/heads/main", "main", "next").create("refs/heads/.x", "side");
+    a_push_of_sha256 [usual: "it names its format"]: push_to("sha256", "files").delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").recording(&RECEIVE_HOOKS, "");
+    a_thin_pack_of_sha256 [usual: "it names its format"]: push_to("sha256", "files").config("receive.unpackLimit", "1").thin().update("refs/heads/main", "main", "many");
+    sha256_without_saying_so [usual: "it names its format"]: push_to("sha256", "files").capabilities("report-status").update("refs/heads/main", "main", "next");
+    a_push_into_a_reftable [usual: "it names its format"]: push_to("sha1", "reftable").update("refs/heads/main", "main", "next").create("refs/heads/new", "side").delete("refs/heads/topic", "topic");
+    a_push_into_a_reftable_at_once [usual: "it names its format"]: push_to("sha1", "reftable").atomic().update("refs/heads/main", "main", "next").create("refs/heads/.x", "side");
 }
 
 /// 150 creations, which is more than fit into one small write.
@@ -343,9 +380,10 @@ fn many_refs(push: Push) -> Push {
 
 // Hooks and what comes after (§8, §9)
 cases! {
+    hooks;
     what_hooks_see: push().delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/tags/v2", "v2").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
     what_hooks_see_of_a_name_of_other_bytes: push().objects(&["next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).line(&[format!("{} {} refs/heads/", "0".repeat(40), push().id("next")).as_bytes(), b"\xe4\xf6".as_slice()].concat()).recording(&RECEIVE_HOOKS, "").config("receive.updateServerInfo", "true");
-    what_hooks_say_without_side_band: push().capabilities("report-status object-format=sha1").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
+    what_hooks_say_without_side_band: push().capabilities("report-status object-format=HASH").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
     what_hooks_see_of_deletions: push().delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
     what_hooks_see_of_a_work_tree: push().work_tree().create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
     what_hooks_see_of_a_refused_ref: push().create("refs/heads/.x", "next").create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
@@ -384,6 +422,7 @@ const UNSOUND: &str = "
 
 // What each object must be (§5)
 cases! {
+    objects;
     sound_objects_are_let_in: push().config("receive.fsckObjects", "true").update("refs/heads/main", "main", "next");
     many_sound_objects_are_let_in: push().config("transfer.fsckObjects", "true").create("refs/heads/new", "many");
     a_commit_without_an_email_address: push().shell(UNSOUND).config("receive.fsckObjects", "true").create("refs/heads/bad", "bad");
@@ -403,6 +442,6 @@ cases! {
     a_checked_pack_that_is_thin: push().thin().config("receive.fsckObjects", "true").config("receive.unpackLimit", "1").update("refs/heads/main", "main", "next");
     a_checked_pack_without_side_band: push().shell(UNSOUND).config("receive.fsckObjects", "true").capabilities("report-status").create("refs/heads/bad", "bad");
     a_checked_pack_that_is_damaged: push().config("receive.fsckObjects", "true").update("refs/heads/main", "main", "next").damaged(|pack| pack[20] ^= 1);
-    a_checked_pack_of_sha256: push_to("sha256", "files").config("receive.fsckObjects", "true").update("refs/heads/main", "main", "next");
+    a_checked_pack_of_sha256 [usual: "it names its format"]: push_to("sha256", "files").config("receive.fsckObjects", "true").update("refs/heads/main", "main", "next");
     what_hooks_see_of_a_checked_pack: push().config("receive.fsckObjects", "true").config("receive.unpackLimit", "1").recording(&["pre-receive"], "").update("refs/heads/main", "main", "next");
 }

@@ -1,4 +1,4 @@
-//! Every setting that the program reads has a case.
+//! Every setting that the program reads, every flag that it takes and every reason that it gives for a refusal has a case.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -37,4 +37,31 @@ fn every_setting_has_a_case() {
     assert!(read.len() > 30, "only these were found: {read:?}");
     let without: Vec<_> = read.iter().filter(|setting| !tests.contains(*setting)).collect();
     assert!(without.is_empty(), "no test sets {without:?}");
+}
+
+#[test]
+fn every_flag_has_a_case() {
+    let program = sources("src/cli.rs");
+    let fields = program.lines().filter_map(|line| line.trim().trim_start_matches("pub ").strip_suffix(": bool,"));
+    let aliases = program.split("alias = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let flags: BTreeSet<_> = fields.chain(aliases).map(|name| format!("--{}", name.replace('_', "-"))).collect();
+    assert!(flags.len() > 10, "only these were found: {flags:?}");
+    let tests = sources("tests");
+    let without: Vec<_> = flags.iter().filter(|flag| !tests.contains(&format!("\"{flag}"))).collect();
+    assert!(without.is_empty(), "no test passes {without:?}");
+}
+
+#[test]
+fn every_reason_for_a_refusal_has_a_case() {
+    let program = sources("src");
+    // Where a reason is given, and where command.rs and the transactions put theirs into words.
+    let places = ["refusal::other(", "failure::new("].into_iter().flat_map(|place| program.split(place).skip(1));
+    let given = places.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+    let words = sources("src/command.rs") + &sources("src/refs/transaction");
+    let worded = words.split("=> ").skip(1).filter_map(|rest| rest.strip_prefix('"')?.split('"').next());
+    let reasons: BTreeSet<_> = given.chain(worded).filter(|reason| reason.contains(' ')).collect();
+    assert!(reasons.len() > 20, "only these were found: {reasons:?}");
+    let tests = sources("tests");
+    let without: Vec<_> = reasons.iter().filter(|reason| !tests.contains(*reason)).collect();
+    assert!(without.is_empty(), "no test expects {without:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::scene::Scene;
+use super::{packs::PackBuilder, scene::Scene};
 
 /// What follows the commands.
 enum Pack {
@@ -167,9 +167,9 @@ impl Push {
         self
     }
 
-    /// Take these capabilities instead of `report-status-v2 side-band-64k quiet object-format=… agent=tests`.
+    /// Take these capabilities (`HASH` in them becomes the repository's) instead of `report-status-v2 side-band-64k quiet object-format=… agent=tests`.
     pub fn capabilities(mut self, capabilities: &str) -> Self {
-        capabilities.clone_into(&mut self.capabilities);
+        self.capabilities = capabilities.replace("HASH", self.hash);
         self
     }
 
@@ -207,6 +207,12 @@ impl Push {
     pub fn pack(mut self, bytes: Vec<u8>) -> Self {
         self.pack = Pack::Bytes(bytes);
         self
+    }
+
+    /// Send this pack, sealed with the repository's hash.
+    pub fn built(self, pack: PackBuilder) -> Self {
+        let bytes = pack.finish_with(self.kind());
+        self.pack(bytes)
     }
 
     /// Send the pack that would be sent, changed.
@@ -263,6 +269,18 @@ impl Push {
             hex if hex.len() == width && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => hex.to_owned(),
             revision => self.scene.git("client.git", &["rev-parse", "--verify", revision]),
         }
+    }
+
+    /// The id of an object that no repository needs to have.
+    pub fn object_id(&self, kind: &str, content: &[u8]) -> String {
+        let mut hasher = gix::hash::hasher(self.kind());
+        hasher.update(format!("{kind} {}\0", content.len()).as_bytes());
+        hasher.update(content);
+        hasher.try_finalize().expect("no collision").to_string()
+    }
+
+    fn kind(&self) -> gix::hash::Kind {
+        if self.hash == "sha1" { gix::hash::Kind::Sha1 } else { gix::hash::Kind::Sha256 }
     }
 
     /// The bytes of the pack alone; empty if all commands are deletions.

@@ -11,7 +11,7 @@ use std::{
 use bstr::{BStr, BString, ByteSlice};
 
 use super::super::{Edit, Site};
-use crate::{hooks::environment, trace};
+use crate::{config::LogRefs, hooks::environment, trace};
 
 /// How much git may say on stderr, in bytes; what goes beyond that is not kept.
 const MAX_SAID: u64 = 1 << 20;
@@ -71,6 +71,12 @@ impl UpdateRef {
         let mut command = Command::new("git");
         // This program runs the reference-transaction hooks: those in the directory, and those that are configured.
         command.args(["-c", "core.hooksPath=/dev/null", "-c", "hook.reference-transaction.enabled=false"]);
+        // Left to itself, it takes a linked work tree of a bare repository for one whose refs are logged.
+        command.arg("-c").arg(match site.config.log_all_ref_updates {
+            LogRefs::Existing => "core.logAllRefUpdates=false",
+            LogRefs::Usual => "core.logAllRefUpdates=true",
+            LogRefs::Always => "core.logAllRefUpdates=always",
+        });
         if site.config.balanced_atomic {
             command.args(["-c", "core.fsync=reference"]).env("GIT_TEST_FSYNC", "true");
         }
