@@ -67,13 +67,17 @@ fn what_is_decided_waits_for_objects_that_are_gone() {
             fs::rename(path_there, to).unwrap();
         }
     }
-    let quarantine = fs::read_dir(balanced.path("server.git/objects")).unwrap().map(|entry| entry.unwrap().path());
-    let quarantine = quarantine.into_iter().find(|path| path.to_string_lossy().contains("incoming-")).unwrap();
-    fs::remove_dir_all(quarantine).unwrap();
     let (exit, printed) = balanced.recover();
     assert!(exit == 1 && printed.contains("is missing"), "{printed}");
+    // Without its quarantine nobody can tell whether all came in.
+    let quarantine = fs::read_dir(balanced.path("server.git/objects")).unwrap().map(|entry| entry.unwrap().path());
+    let quarantine = quarantine.into_iter().find(|path| path.to_string_lossy().contains("incoming-")).unwrap();
+    fs::rename(&quarantine, balanced.path("quarantine")).unwrap();
+    let (exit, printed) = balanced.recover();
+    assert!(exit == 1 && printed.contains("cannot be carried out yet"), "{printed}");
     assert_eq!(balanced.refs(), refs);
     // Somebody has a backup.
+    fs::rename(balanced.path("quarantine"), &quarantine).unwrap();
     let mut copy = balanced.scene.command(".", "cp");
     support::balanced::succeed(copy.arg("-a").arg(hidden.join("objects/.")).arg("server.git/objects/"));
     let (exit, printed) = balanced.recover();
