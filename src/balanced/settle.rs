@@ -13,10 +13,11 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::{
     ballot::Ballot,
-    format::{Intent, TransactionId},
+    intent::Intent,
     journal,
     recover::{Asked, Finding, Parties, Recovery, Verdict},
     survivors,
+    transaction_id::TransactionId,
 };
 use crate::{
     command::Command,
