@@ -14,6 +14,8 @@ pub struct Command {
     pub name: BString,
     /// Who writes the ref.
     pub writer: Writer,
+    /// The client's shallow roots that the repository has to take over for the new value's history to be whole.
+    pub new_roots: Vec<ObjectId>,
     /// A deletion of a ref that was not there: it succeeds, and the post hooks are not told.
     pub nothing_to_delete: bool,
     /// What the proc-receive hook did instead of what was asked; empty unless it said so.
@@ -56,6 +58,7 @@ impl Command {
             new,
             name: name.into(),
             writer: Writer::Transaction,
+            new_roots: Vec::new(),
             nothing_to_delete: false,
             results: Vec::new(),
             refusal: None,

@@ -2,6 +2,7 @@
 //!
 //! Each step is done elsewhere; here is their order, and what a refusal at one of them means for the others.
 
+mod boundary;
 mod write;
 
 use std::{
@@ -22,13 +23,12 @@ use crate::{
     interrupt::Interrupts,
     maintenance,
     objects::{
-        connectivity::{self, Grounds, Tips},
         database::Database,
         intake::{Intake, UnpackError},
         quarantine::Quarantine,
         shallow::Shallow,
     },
-    refs::{aliases, alternates, snapshot::Snapshot, transaction::Mode, visibility::HiddenRefs},
+    refs::{aliases, snapshot::Snapshot, transaction::Mode, visibility::HiddenRefs},
     repository::{RefFormat, Repository},
     system_error,
     trace::{self, session},
@@ -81,7 +81,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
         interrupts: Interrupts::listen()?,
         transaction: TransactionId::new(),
         sideband: &sideband,
-        hooks: &hooks,
+        hooks,
         request: &request,
     };
     push.carry_through(input)
@@ -101,25 +101,32 @@ struct Push<'a> {
     /// The name that a vote on it goes by.
     transaction: TransactionId,
     sideband: &'a Sideband,
-    hooks: &'a Hooks<'a>,
+    hooks: Hooks<'a>,
     request: &'a Request,
 }
 
 impl Push<'_> {
-    fn carry_through(&self, input: BufReader<File>) -> Result<()> {
+    fn carry_through(mut self, input: BufReader<File>) -> Result<()> {
         let mut commands = self.request.commands.clone();
         if let Some(interval) = self.config.keep_alive {
             self.sideband.keep_alive(interval)?;
         }
         let taken_in = if self.request.has_pack() { self.take_in(input).map(Some) } else { Ok(None) };
         let unpack_failure = taken_in.as_ref().err().map(|reason| BString::from(reason.to_string()));
+        let mut roots_for_hooks = None;
         match taken_in {
-            Ok(quarantine) => self.decide_and_write(quarantine, &mut commands)?,
+            Ok(mut quarantine) => {
+                if let Some(quarantine) = &mut quarantine {
+                    roots_for_hooks = self.examine(quarantine, &mut commands)?;
+                }
+                self.decide_and_write(quarantine, &mut commands)?;
+            }
             Err(_) => refuse_all(&mut commands, &Refusal::UnpackerError),
         }
         self.report(unpack_failure.as_ref().map(|reason| reason.as_bstr()), &commands);
         self.hooks.post_receive(&commands)?;
         self.hooks.post_update(&commands)?;
+        drop(roots_for_hooks);
         maintenance::run(self.repository, self.config, self.sideband)?;
         if self.config.update_server_info
             && let Err(error) = maintenance::server_info::update(self.repository, self.config, &self.database)
@@ -171,13 +178,7 @@ impl Push<'_> {
 
     /// Give every command its verdict, and carry out those that nothing speaks against.
     fn decide_and_write(&self, quarantine: Option<Quarantine>, commands: &mut [Command]) -> Result<()> {
-        let hidden = HiddenRefs::new(&self.config.hide_refs);
-        if let Some(quarantine) = &quarantine
-            && !self.cli.skip_connectivity_check
-        {
-            self.refuse_incomplete(quarantine, &hidden, commands)?;
-        }
-        self.refuse_hidden(&hidden, commands);
+        self.refuse_hidden(commands);
         proc_receive_refs::mark(&self.config.values, commands)?;
 
         if self.config.balanced_atomic {
@@ -223,22 +224,9 @@ impl Push<'_> {
         }
     }
 
-    /// All that a new value reaches must be there, in quarantine or behind what the repository vouches for.
-    fn refuse_incomplete(&self, quarantine: &Quarantine, hidden: &HiddenRefs, commands: &mut [Command]) -> Result<()> {
-        let alternates = alternates::tips(self.repository, self.config);
-        let grounds = Grounds {
-            database: &self.database.with_quarantine(quarantine.dir(), self.repository.hash)?,
-            tips: &Tips { repository: self.repository, snapshot: self.snapshot, hidden, alternates: &alternates },
-            config: self.config,
-            shallow: self.shallow,
-            client_shallow: &self.request.shallow,
-        };
-        connectivity::check(&grounds, self.sideband, self.has_progress(), commands);
-        Ok(())
-    }
-
     /// A client cannot see hidden refs, and must not guess at them.
-    fn refuse_hidden(&self, hidden: &HiddenRefs, commands: &mut [Command]) {
+    fn refuse_hidden(&self, commands: &mut [Command]) {
+        let hidden = HiddenRefs::new(&self.config.hide_refs);
         for command in commands {
             let full = self.full_name(command.name());
             if hidden.is_hidden(Some(command.name()), full.as_bstr()) {

@@ -14,6 +14,8 @@ pub struct Intent {
     pub identity: BString,
     /// The quarantine's name in the object directory, if objects came along.
     pub objects: Option<BString>,
+    /// What is added to the `shallow` file.
+    pub roots: Vec<ObjectId>,
     /// The push options, which hooks are shown.
     pub options: Vec<BString>,
 }

@@ -127,6 +127,10 @@ impl Case<'_> {
         let updates = intent.updates.iter();
         let mut commands: Vec<Command> =
             updates.map(|update| Command::new(update.old, update.new, update.name.clone())).collect();
+        if let Some(first) = commands.iter_mut().find(|command| !command.is_deletion()) {
+            // Whichever of them needs which.
+            first.new_roots = intent.roots.clone();
+        }
         let grounds = Grounds {
             database: &database,
             tips: &Tips {
@@ -137,7 +141,6 @@ impl Case<'_> {
             },
             config: self.config,
             shallow: &Shallow::read(self.repository)?,
-            client_shallow: &[],
         };
         connectivity::check(&grounds, &self.sideband, false, &mut commands);
         Ok(!commands.iter().any(Command::is_refused))

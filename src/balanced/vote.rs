@@ -10,7 +10,10 @@ use crate::{
     config::Config,
     hooks::{Answer, Hooks, balanced_update::Phase},
     interrupt::{Diverted, Interrupts},
-    objects::quarantine::{self, Quarantine},
+    objects::{
+        quarantine::{self, Quarantine},
+        shallow::change::NewRoots,
+    },
     refs::{
         checkout::WorkTreeUpdate,
         transaction::{self, Aborted, Committed, Prepared, Settled, Undone, Unfinished, Voting},
@@ -46,6 +49,8 @@ pub struct Stakes<'a> {
     pub quarantine: Option<Quarantine>,
     /// The work trees that follow, with the number of the edit that each is about.
     pub work_trees: Vec<(usize, WorkTreeUpdate<'a>)>,
+    /// What is to be added to the `shallow` file, if anything.
+    pub new_roots: Option<NewRoots<'a>>,
 }
 
 /// Why a push that was prepared is undone.
@@ -64,6 +69,7 @@ pub struct Decided<'a> {
     vote: &'a Vote<'a>,
     refs: transaction::Decided<'a>,
     quarantine: Option<Quarantine>,
+    new_roots: Option<NewRoots<'a>>,
     ballot: Ballot,
     /// Signals wait until all is done.
     signals: Diverted,
@@ -75,7 +81,7 @@ impl<'a> Vote<'a> {
     /// A refusal has undone everything, and told the hook so if it was asked. A signal that arrives before the decision is on
     /// disk does the same, and then ends the process.
     pub fn hold(&'a self, prepared: Prepared<'a>, stakes: Stakes<'a>) -> Result<Result<Decided<'a>, Refused>> {
-        let Stakes { quarantine, work_trees } = stakes;
+        let Stakes { quarantine, work_trees, new_roots } = stakes;
         if !self.hooks.can_vote() {
             return Ok(Err(Refused::by_hook(DECLINED)));
         }
@@ -84,7 +90,8 @@ impl<'a> Vote<'a> {
         }
         let name = prepared.transaction().map(quarantine::name_for).filter(|_| quarantine.is_some());
         let name = name.map(BString::from);
-        let voting = match prepared.open_vote(name.as_ref().map(|name| name.as_ref()), self.options) {
+        let roots = new_roots.as_ref().map(|new| new.roots.as_slice()).unwrap_or_default();
+        let voting = match prepared.open_vote(name.as_ref().map(|name| name.as_ref()), roots, self.options) {
             Ok(voting) => voting,
             Err(aborted) => return Ok(Err(aborted.into())),
         };
@@ -106,9 +113,9 @@ impl<'a> Vote<'a> {
             None => self.decide(voting, quarantine.as_ref(), work_trees, &inside, &signals),
         };
         match decision {
-            Ok(refs) => Ok(Ok(Decided { vote: self, refs, quarantine, ballot, signals })),
+            Ok(refs) => Ok(Ok(Decided { vote: self, refs, quarantine, new_roots, ballot, signals })),
             Err((undone, refused)) => {
-                drop(quarantine);
+                drop((quarantine, new_roots));
                 if answer != Answer::NoHook {
                     self.tell(Phase::Aborted, &ballot);
                 }
@@ -137,7 +144,7 @@ impl<'a> Vote<'a> {
             if ready.is_ok() {
                 let followed =
                     work_tree.carry_out(inside).unwrap_or_else(|err| Err(Refusal::other(format!("{err:#}"))));
-                ready = followed.map_err(|refusal| Refused { refusal, edit: Some(edit), message: BString::default() });
+                ready = followed.map_err(|refusal| Refused::one(edit, refusal));
             }
         }
         if signals.has_arrived() {
@@ -165,14 +172,14 @@ impl<'a> Vote<'a> {
 impl<'a> Decided<'a> {
     /// Carry it out. An error leaves it to a recovery, and nothing may be reported: it will happen.
     pub fn commit(self) -> Result<Committed> {
-        let Decided { vote, refs, quarantine, ballot, signals } = self;
+        let Decided { vote, refs, quarantine, mut new_roots, ballot, signals } = self;
         let id = ballot.transaction.clone();
         let look = || {
             settle(vote.repository, vote.config, Asked::ByPush).ok();
         };
-        match carry_out(refs, quarantine.as_ref(), &look) {
+        match carry_out(refs, quarantine.as_ref(), new_roots.as_mut(), &look) {
             Ok(settled) => {
-                drop(quarantine);
+                drop((quarantine, new_roots));
                 vote.tell(Phase::Committed, &ballot);
                 let committed = settled.told();
                 drop(signals);
@@ -182,15 +189,24 @@ impl<'a> Decided<'a> {
                 if let Some(quarantine) = quarantine {
                     quarantine.leave();
                 }
+                if let Some(new) = new_roots {
+                    new.locked.leave();
+                }
                 bail!("push {id} is decided, and left to be finished by the next push or by --recover: {err:#}")
             }
         }
     }
 }
 
-/// Bring in the objects and write the refs.
-fn carry_out(refs: transaction::Decided<'_>, quarantine: Option<&Quarantine>, look: &dyn Fn()) -> Result<Settled> {
+/// Bring in the objects, cut history off where they end, and write the refs.
+fn carry_out(
+    refs: transaction::Decided<'_>,
+    quarantine: Option<&Quarantine>,
+    new_roots: Option<&mut NewRoots<'_>>,
+    look: &dyn Fn(),
+) -> Result<Settled> {
     let kept = quarantine.map(Quarantine::link_in).transpose()?;
+    new_roots.map_or(Ok(()), |new| new.locked.put_in_place())?;
     match refs.commit(look) {
         Ok(settled) => Ok(settled),
         Err(Unfinished(why)) => {
@@ -212,6 +228,11 @@ fn refusal_of(answer: Answer) -> Option<Refused> {
 }
 
 impl Refused {
+    /// For a reason that is about edit number `edit`, and was told.
+    pub fn one(edit: usize, refusal: Refusal) -> Self {
+        Refused { refusal, edit: Some(edit), message: BString::default() }
+    }
+
     fn by_hook(word: &str) -> Self {
         Refused { refusal: Refusal::other(word), edit: None, message: BString::default() }
     }

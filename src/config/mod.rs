@@ -58,6 +58,8 @@ pub struct Config {
     pub deny_non_fast_forwards: bool,
     /// `receive.autogc` (true)
     pub auto_gc: bool,
+    /// `receive.shallowUpdate` (false)
+    pub shallow_update: bool,
     /// `receive.updateServerInfo` (false)
     pub update_server_info: bool,
     /// `receive.balancedAtomic` (false)

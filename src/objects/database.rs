@@ -130,6 +130,12 @@ impl Database {
             && self.stores.first().is_some_and(|store| store.packs.locate(id).is_some() || store.loose.contains(id))
     }
 
+    /// True if object `id` was here before this push, as far as the packs that are known by now say.
+    pub fn is_outside_quarantine(&self, id: &gix::oid) -> bool {
+        let outside = || self.stores.iter().skip(usize::from(self.quarantined));
+        outside().any(|store| store.packs.locate(id).is_some() || store.loose.contains(id))
+    }
+
     /// Mark a copy of object `id` as just used, so that no `git prune` takes it while the push goes on. False if there
     /// is none, or none that may be marked: then it is to be written anew.
     pub fn freshen(&self, id: &gix::oid) -> bool {

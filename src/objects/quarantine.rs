@@ -21,6 +21,7 @@ use crate::{
     balanced::transaction_id::TransactionId,
     config::{Config, SharedRepository},
     interrupt::{Doomed, Interrupts},
+    objects::shallow::for_hooks,
     repository::Repository,
 };
 
@@ -88,6 +89,10 @@ impl Quarantine {
         let doomed = interrupts.doom(dir.clone());
         let mut this = Self::new(repository, config, interrupts, dir, doomed, None)?;
         this.doomed = None;
+        let roots = this.dir.join(for_hooks::IN_QUARANTINE);
+        if roots.exists() {
+            this.environment.push((for_hooks::VARIABLE, roots.into_os_string()));
+        }
         Ok(this)
     }
 
@@ -122,6 +127,14 @@ impl Quarantine {
     /// which also forbids it to update refs, `GIT_OBJECT_DIRECTORY` and `GIT_ALTERNATE_OBJECT_DIRECTORIES` (git(1)).
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
         self.environment.clone()
+    }
+
+    /// Show these roots of a shallow history to hooks, for as long as they are shown the objects.
+    pub fn show_roots(&mut self, content: &[u8]) -> Result<()> {
+        let path = self.dir.join(for_hooks::IN_QUARANTINE);
+        fs::write(&path, content).with_context(|| format!("cannot write '{}'", path.display()))?;
+        self.environment.push((for_hooks::VARIABLE, path.into_os_string()));
+        Ok(())
     }
 
     /// Leave it where it is, for a recovery to find.

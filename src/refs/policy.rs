@@ -29,6 +29,7 @@ pub struct Policy<'a> {
     repository: &'a Repository,
     config: &'a Config,
     database: &'a Database,
+    shallow: &'a Shallow,
     snapshot: &'a Snapshot,
     hooks: &'a Hooks<'a>,
     sideband: &'a Sideband,
@@ -50,12 +51,12 @@ pub struct Allowed<'a> {
 type Checked<T = ()> = std::result::Result<T, Refusal>;
 
 impl<'a> Policy<'a> {
-    /// Look at the worktrees and HEAD. `database` is the repository's with the new objects in it; `snapshot` tells which
-    /// refs there are.
+    /// Look at the worktrees and HEAD. `database` is the repository's with the new objects in it, whose history ends where
+    /// `shallow` says; `snapshot` tells which refs there are.
     pub fn new(
         repository: &'a Repository,
         config: &'a Config,
-        database: &'a Database,
+        (database, shallow): (&'a Database, &'a Shallow),
         snapshot: &'a Snapshot,
         hooks: &'a Hooks<'a>,
         sideband: &'a Sideband,
@@ -65,7 +66,7 @@ impl<'a> Policy<'a> {
             Symbolic::No | Symbolic::Broken => None,
         };
         let worktrees = worktrees::list(repository, config)?;
-        Ok(Policy { repository, config, database, snapshot, hooks, sideband, worktrees, head })
+        Ok(Policy { repository, config, database, shallow, snapshot, hooks, sideband, worktrees, head })
     }
 
     /// Decide on one command, ask the `update` hook about it, and see whether a work tree can follow.
@@ -179,8 +180,7 @@ impl<'a> Policy<'a> {
                 return refused("bad ref");
             }
         }
-        let shallow = Shallow::read(self.repository)?;
-        let history = History::new(self.repository, self.database, &shallow);
+        let history = History::new(self.repository, self.database, self.shallow);
         if ancestry::is_ancestor(&history, command.old, command.new)? {
             return Ok(Ok(()));
         }

@@ -4,12 +4,12 @@
 use anyhow::{Result, ensure};
 use bstr::BStr;
 
-use super::{Push, refuse_all};
+use super::{Push, boundary::Cut, refuse_all};
 use crate::{
     balanced::vote::{Refused, Stakes, Vote},
     command::{Command, Refusal, Writer},
     hooks::{Hooks, reference_transaction},
-    objects::{database::Database, quarantine::Quarantine},
+    objects::{connectivity::with_new_roots, database::Database, quarantine::Quarantine, shallow::Shallow},
     refs::{
         aliases,
         checkout::WorkTreeUpdate,
@@ -26,7 +26,8 @@ impl Push<'_> {
         if !commands.iter().any(|command| is_open(command) && due(command)) {
             return Ok(());
         }
-        let policy = self.policy(&self.database, self.hooks)?;
+        let boundary = with_new_roots(self.shallow, commands);
+        let policy = self.policy(&self.database, &self.hooks, &boundary)?;
         let approved = self.approve(&policy, commands, mode, due)?;
         if !approved.edits.is_empty() {
             let indices = approved.indices.clone();
@@ -36,8 +37,8 @@ impl Push<'_> {
         Ok(())
     }
 
-    fn policy<'p>(&'p self, database: &'p Database, hooks: &'p Hooks<'p>) -> Result<Policy<'p>> {
-        Policy::new(self.repository, self.config, database, self.snapshot, hooks, self.sideband)
+    fn policy<'p>(&'p self, database: &'p Database, hooks: &'p Hooks<'p>, boundary: &'p Shallow) -> Result<Policy<'p>> {
+        Policy::new(self.repository, self.config, (database, boundary), self.snapshot, hooks, self.sideband)
     }
 
     /// What the policy has nothing against; nothing at all if one is refused and the others with it.
@@ -57,6 +58,7 @@ impl Push<'_> {
             if let Some(allowed) = policy.decide(command)? {
                 let name = self.full_name(command.name());
                 approved.work_trees.extend(allowed.work_tree.map(|work_tree| (approved.edits.len(), work_tree)));
+                approved.cut.add(approved.edits.len(), command);
                 approved.edits.push(Edit { name, old: allowed.old, new: command.new });
                 approved.indices.push(index);
             } else if mode == Mode::AllOrNone {
@@ -70,22 +72,34 @@ impl Push<'_> {
     /// Write refs in one transaction; what became of each, in the order of the edits.
     fn commit(&self, approved: Approved<'_>, mode: Mode) -> Result<Vec<Result<(), Refusal>>> {
         let count = approved.edits.len();
-        let mut hook = |phase, lines: &BStr| self.ask_about_transaction(self.hooks, phase, lines);
+        let mut hook = |phase, lines: &BStr| self.ask_about_transaction(&self.hooks, phase, lines);
         let hook = self.hooks.exists(reference_transaction::EVENT).then_some(&mut hook as _);
         let queued = Queued::new(self.repository, self.config, &self.interrupts, approved.edits)?;
         let mut prepared = match store::prepare(queued, (self.repository, self.config), &self.database, mode, hook) {
             Ok(prepared) => prepared,
             Err(aborted) => return Ok(self.tell_aborted(aborted, count)),
         };
+        let mut cut = approved.cut;
+        let mut shallow = self.lock_shallow(&mut cut, &self.database);
+        if let Some(refused) = cut.withdraw_from(&mut prepared, mode, count) {
+            return Ok(refused);
+        }
         for (edit, work_tree) in approved.work_trees {
             if !prepared.stands(edit) {
                 continue;
             }
-            let Err(refusal) = work_tree.carry_out(self.hooks)? else { continue };
+            let Err(refusal) = work_tree.carry_out(&self.hooks)? else { continue };
             if mode == Mode::AllOrNone {
                 return Ok(all_for_one(count, edit, refusal));
             }
             prepared.withdraw(edit, refusal);
+        }
+        if let Some(shallow) = &mut shallow {
+            self.stage_roots(&mut cut, |edit| prepared.stands(edit), shallow);
+            self.take_over_roots(&mut cut, shallow);
+            if let Some(refused) = cut.withdraw_from(&mut prepared, mode, count) {
+                return Ok(refused);
+            }
         }
         match prepared.commit() {
             Ok(committed) => Ok(self.tell_committed(committed)),
@@ -107,8 +121,10 @@ impl Push<'_> {
             Some(quarantine) => self.database.with_quarantine(quarantine.dir(), self.repository.hash)?,
             None => self.database.clone(),
         };
-        let policy = self.policy(&database, inside)?;
-        let Approved { indices, edits, work_trees } = self.approve(&policy, commands, Mode::AllOrNone, |_| true)?;
+        let boundary = with_new_roots(self.shallow, commands);
+        let policy = self.policy(&database, inside, &boundary)?;
+        let Approved { indices, edits, work_trees, mut cut } =
+            self.approve(&policy, commands, Mode::AllOrNone, |_| true)?;
         if edits.is_empty() {
             return Ok(());
         }
@@ -116,24 +132,31 @@ impl Push<'_> {
             repository: self.repository,
             config: self.config,
             interrupts: &self.interrupts,
-            hooks: self.hooks,
+            hooks: &self.hooks,
             sideband: self.sideband,
             options: self.request.push_options.as_deref().unwrap_or_default(),
         };
         let count = edits.len();
         let mut hook = |phase, lines: &BStr| {
-            let hooks = if matches!(phase, Phase::Preparing | Phase::Prepared) { inside } else { self.hooks };
+            let hooks = if matches!(phase, Phase::Preparing | Phase::Prepared) { inside } else { &self.hooks };
             self.ask_about_transaction(hooks, phase, lines)
         };
         let hook = self.hooks.exists(reference_transaction::EVENT).then_some(&mut hook as _);
         let queued = Queued::new(self.repository, self.config, &self.interrupts, edits)?;
         let outcomes = match queued.prepare_for_vote(&database, self.transaction.clone(), hook) {
             Err(aborted) => self.tell_aborted(aborted, count),
-            Ok(prepared) => match vote.hold(prepared, Stakes { quarantine, work_trees })? {
-                Ok(decided) => self.tell_committed(decided.commit()?),
-                Err(Refused { refusal, edit: Some(edit), .. }) => all_for_one(count, edit, refusal),
-                Err(Refused { refusal, message, .. }) => self.tell_aborted(Aborted { refusal, message }, count),
-            },
+            Ok(prepared) => {
+                let new_roots = self.prepare_shallow(&mut cut, &database);
+                let held = match cut.refusals().next() {
+                    Some((edit, refusal)) => Err(Refused::one(edit, refusal)),
+                    None => vote.hold(prepared, Stakes { quarantine, work_trees, new_roots })?,
+                };
+                match held {
+                    Ok(decided) => self.tell_committed(decided.commit()?),
+                    Err(Refused { refusal, edit: Some(edit), .. }) => all_for_one(count, edit, refusal),
+                    Err(Refused { refusal, message, .. }) => self.tell_aborted(Aborted { refusal, message }, count),
+                }
+            }
         };
         refuse_each(commands, &indices, outcomes);
         Ok(())
@@ -173,6 +196,7 @@ struct Approved<'a> {
     edits: Vec<Edit>,
     /// The work trees that are to follow, with the number of the edit.
     work_trees: Vec<(usize, WorkTreeUpdate<'a>)>,
+    cut: Cut,
 }
 
 /// True if the command is for this program to carry out, as far as is known.
@@ -181,7 +205,7 @@ fn is_open(command: &Command) -> bool {
 }
 
 /// What becomes of `count` edits of an atomic push if there is a word against one.
-fn all_for_one(count: usize, one: usize, refusal: Refusal) -> Vec<Result<(), Refusal>> {
+pub(super) fn all_for_one(count: usize, one: usize, refusal: Refusal) -> Vec<Result<(), Refusal>> {
     let mut verdicts = vec![Err(Refusal::AtomicPushFailure); count];
     verdicts[one] = Err(refusal);
     verdicts

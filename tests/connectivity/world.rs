@@ -13,7 +13,7 @@ use balanced_receive_pack::{
     command::Command,
     config::{Config, Settings, sources::Place},
     objects::{
-        connectivity::{self, Grounds, Tips},
+        connectivity::{self, Grounds, Tips, new_roots},
         database::Database,
         shallow::Shallow,
     },
@@ -264,16 +264,11 @@ impl World {
         let alternates = alternates::tips(&repository, &config);
         let shallow = Shallow::read(&repository).expect("well formed");
         let tips = Tips { repository: &repository, snapshot: &snapshot, hidden: &hidden, alternates: &alternates };
-        let grounds = Grounds {
-            database: &database,
-            tips: &tips,
-            config: &config,
-            shallow: &shallow,
-            client_shallow: &self.client_shallow,
-        };
+        let grounds = Grounds { database: &database, tips: &tips, config: &config, shallow: &shallow };
         let said = Said::default();
         let mut commands: Vec<_> =
             commands.iter().map(|(name, old, new)| Command::new(*old, *new, name.as_str())).collect();
+        new_roots::assign(&grounds, &self.client_shallow, &mut commands);
         let count = connectivity::check(&grounds, &Sideband::new(Box::new(said.clone()), true), false, &mut commands);
         let refusals = commands.iter().map(|command| command.refusal().map(ToString::to_string).unwrap_or_default());
         let refusals = refusals.collect();

@@ -155,7 +155,9 @@ impl Scene {
 
     /// Keep a copy of the whole scene beside it.
     pub fn save(&self) {
-        copy(&self.root(), &self.directory.path().join("saved"));
+        let saved = self.directory.path().join("saved");
+        fs::remove_dir_all(&saved).ok();
+        copy(&self.root(), &saved);
     }
 
     /// Put the saved copy in place of what is there now: at the same path, so that nothing has to be normalised.

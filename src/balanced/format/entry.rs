@@ -52,6 +52,7 @@ impl Entry {
             [word, name] if word == "lock" => self.locks.push(name.clone()),
             [word, identity] if word == "identity" => self.intent.identity = identity.clone(),
             [word, objects] if word == "objects" => self.intent.objects = Some(objects.clone()),
+            [word, root] if word == "root" => self.intent.roots.push(id(root)?),
             [word, option] if word == "option" => self.intent.options.push(option.clone()),
             [word, old, new, make, name] if word == "log" => {
                 let log = LogLine { old: id(old)?, new: id(new)?, make: make == "1", name: name.clone() };

@@ -14,6 +14,7 @@
 //! | `log <old> <new> <make> <ref>` | a line that a reflog gets; 1 to make that log if it is not there |
 //! | `identity <name, mail and time>` | what such a line says of the committer |
 //! | `objects <directory>` | the quarantine, below the object directory |
+//! | `root <commit>` | is added to the `shallow` file, whose lock and staged file bear the transaction's name |
 //! | `option <text>` | a push option, which hooks are shown |
 //! | `voting` | all of that is on disk, and the vote is about to be asked for |
 //! | `decided` | the vote was a yes |
@@ -132,6 +133,9 @@ impl Text {
         }
         if let Some(objects) = &intent.objects {
             self = self.line(&[b"objects", objects]);
+        }
+        for root in &intent.roots {
+            self = self.line(&[b"root", root.to_string().as_bytes()]);
         }
         for option in &intent.options {
             self = self.line(&[b"option", option]);

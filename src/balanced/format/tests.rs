@@ -41,6 +41,7 @@ fn an_intent_is_read_again() {
         logs: vec![LogLine { old: null, new, make: true, name: "HEAD".into() }],
         identity: "A U Thor <a@example.org> 1 +0000".into(),
         objects: Some("incoming-x".into()),
+        roots: vec![old, new],
         options: vec!["".into(), "a b".into()],
     };
     let dir = std::env::temp_dir();

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     balanced::{format::State, intent::Intent, journal::Journal, transaction_id::TransactionId},
-    objects::database::Database,
+    objects::{database::Database, shallow::change::Locked},
     refs::{
         lock::Locksmith,
         paths::Paths,
@@ -59,11 +59,13 @@ impl Found<'_> {
             Some(quarantine) => (parties.bring_in)(&quarantine),
             None => Ok(()),
         });
-        let database = ready.and_then(|()| Database::open(self.repository));
+        // Its lock is held until the refs are written.
+        let shallow = ready.and_then(|()| self.add_roots(recovery));
+        let database = shallow.and_then(|shallow| Ok((Database::open(self.repository)?, shallow)));
         // Where the quarantine is out of sight, so may they be, and no ref is to name what nobody has.
-        let database = database.and_then(|database| self.find_values(&database).map(|()| database));
-        let database = match database {
-            Ok(database) => database,
+        let database = database.and_then(|ready| self.find_values(&ready.0).map(|()| ready));
+        let (database, shallow) = match database {
+            Ok(ready) => ready,
             Err(err) => {
                 journal.leave();
                 return Ok(Outcome::Waiting(format!("{err:#}").into()));
@@ -75,10 +77,23 @@ impl Found<'_> {
             Ok(settled) => settled,
             Err(why) => return Ok(Outcome::Waiting(why)),
         };
+        drop(shallow);
         self.clean_up(parties)?;
         self.tell(parties, true);
         settled.told();
         Ok(Outcome::CarriedOut)
+    }
+
+    /// Add the roots that the new values need to the `shallow` file, as it is by now. What is returned has its lock.
+    fn add_roots<'r>(&self, recovery: &'r Recovery<'_>) -> Result<Option<Locked<'r>>> {
+        let Recovery { config, interrupts, .. } = *recovery;
+        if self.intent.roots.is_empty() {
+            return Ok(None);
+        }
+        let mut locked = Locked::take(self.repository, config, interrupts, self.id, true, config.packed_refs_timeout)?;
+        locked.stage(self.intent.roots.iter().copied(), self.id)?;
+        locked.put_in_place()?;
+        Ok(Some(locked))
     }
 
     /// Fails if the object of a new value is missing.

@@ -15,6 +15,7 @@ use bstr::BString;
 use super::lock;
 use crate::{
     balanced::transaction_id::TransactionId,
+    objects::shallow::change,
     refs::{lock::remove_empty_parents, paths::Paths},
     repository::Repository,
 };
@@ -46,13 +47,15 @@ pub(super) fn undo(paths: Paths<'_>, id: &TransactionId, refs: &[BString]) -> io
     Ok(())
 }
 
-/// Take away the locks of transaction `id` on what is nobody's own: packed-refs, with what was half written of it, and HEAD.
+/// Take away the locks of transaction `id` on what is nobody's own: packed-refs and shallow, with what was half written of
+/// them, and HEAD.
 pub(super) fn free_for_all(paths: Paths<'_>, id: &TransactionId) -> io::Result<()> {
     let (packed, text) = (paths.packed_refs(), id.link_text());
     remove(&packed.with_file_name(format!("packed-refs.{text}")))?;
     let mut packed_lock = packed.into_os_string();
     packed_lock.push(".lock");
     remove_link(Path::new(&packed_lock), &text)?;
+    change::clean_up(paths.common_dir, id)?;
     remove_link(&paths.lock("HEAD".into()), &text)
 }
 

@@ -56,7 +56,7 @@ impl<'c, 'a> Commits<'c, 'a> {
         this.require_trees(trees)
     }
 
-    /// The commits below `value` that no ref reaches; their trees are not looked for.
+    /// The commits below `value`, itself included, that no ref reaches; their trees are not looked for.
     pub fn new_below(
         check: &'c Check<'a>,
         value: ObjectId,

@@ -6,13 +6,14 @@
 
 mod commits;
 mod hole;
+pub mod new_roots;
 mod order;
 mod progress;
 mod promised;
 mod tips;
 mod trees;
 
-use std::{cell::RefCell, io::Write};
+use std::{borrow::Cow, cell::RefCell, io::Write};
 
 use gix::{ObjectId, hashtable::HashSet};
 
@@ -42,57 +43,50 @@ pub struct Grounds<'a> {
     pub config: &'a Config,
     /// Where the repository's history is cut off.
     pub shallow: &'a Shallow,
-    /// Where the client's is: the `shallow` lines of the request.
-    pub client_shallow: &'a [ObjectId],
 }
 
 /// Refuse each command whose new value reaches something that is not there (`missing necessary objects`).
 ///
-/// A ref that needs one of the client's shallow roots as a root of the repository is `shallow update not allowed`. What is missing
-/// is told on `sideband`, and once more for each command on stderr; if `is_verbose`, a walk that takes long tells of its
-/// progress. Commands that are refused already, and deletions, are left alone.
+/// Of a command that brings roots of a shallow client along, history ends at these too, and the word is `shallow error`. What is
+/// missing is told on `sideband`, and once more for each command on stderr; if `is_verbose`, a walk that takes long tells of
+/// its progress. Commands that are refused already, and deletions, are left alone.
 ///
 /// Returns how many objects were looked at.
 pub fn check(grounds: &Grounds<'_>, sideband: &Sideband, is_verbose: bool, commands: &mut [Command]) -> u64 {
-    refuse_new_roots(grounds, commands);
-    let check = Check::new(grounds, grounds.shallow, commands, is_verbose.then_some(sideband));
+    // A command whose history does not lead to a root of another's does not need it, and so cannot profit by it.
+    let boundary = with_new_roots(grounds.shallow, commands);
+    let check = Check::new(grounds, &boundary, commands, is_verbose.then_some(sideband));
     let values: Vec<_> = commands.iter().filter(|command| is_asked(command)).map(|command| command.new).collect();
     let Err(hole) = check.judge(&values) else {
         check.progress.done();
         return check.progress.count();
     };
     sideband.tell(hole.to_string().as_bytes());
-    let alone = Check::new(grounds, grounds.shallow, commands, None);
+    let alone = Check::new(grounds, &boundary, commands, None);
     for command in commands.iter_mut().filter(|command| is_asked(command)) {
         if let Err(hole) = alone.judge(&[command.new]) {
             // Whether or not anybody listens there.
             write!(std::io::stderr(), "{hole}").ok();
-            command.refuse(Refusal::MissingNecessaryObjects);
+            command.refuse(match command.new_roots.is_empty() {
+                true => Refusal::MissingNecessaryObjects,
+                false => Refusal::other("shallow error"),
+            });
         }
     }
     check.progress.count() + alone.progress.count()
 }
 
-fn is_asked(command: &Command) -> bool {
-    !command.is_deletion() && !command.is_refused()
+/// Where history is cut off once `commands` are carried out.
+pub fn with_new_roots<'a>(shallow: &'a Shallow, commands: &[Command]) -> Cow<'a, Shallow> {
+    let open = || commands.iter().filter(|command| is_asked(command));
+    match open().all(|command| command.new_roots.is_empty()) {
+        true => Cow::Borrowed(shallow),
+        false => Cow::Owned(shallow.with(open().flat_map(|command| command.new_roots.iter().copied()))),
+    }
 }
 
-/// Refuse the commands that bring history which ends at a root of the client's that is none of the repository's.
-fn refuse_new_roots(grounds: &Grounds<'_>, commands: &mut [Command]) {
-    let is_new = |id: &&ObjectId| !grounds.shallow.is_root(id) && grounds.database.contains(id);
-    let roots: HashSet<ObjectId> = grounds.client_shallow.iter().filter(is_new).copied().collect();
-    if roots.is_empty() {
-        return;
-    }
-    let shallow = grounds.shallow.with(grounds.client_shallow);
-    let check = Check::new(grounds, &shallow, commands, None);
-    for command in commands.iter_mut().filter(|command| is_asked(command)) {
-        // A hole on the way is for the check itself to find.
-        let brings = Commits::new_below(&check, command.new, &mut Trees::new(&check, Effort::Frugal));
-        if brings.is_ok_and(|brings| !brings.is_disjoint(&roots)) {
-            command.refuse(Refusal::other("shallow update not allowed"));
-        }
-    }
+fn is_asked(command: &Command) -> bool {
+    !command.is_deletion() && !command.is_refused()
 }
 
 /// What a walk needs to know.

@@ -65,11 +65,16 @@ impl<'a> Prepared<'a> {
         self.journal.as_ref().map(Journal::id)
     }
 
-    /// Write everything down that a vote may decide; `objects` is the quarantine's name in the object directory, `options` are
-    /// the push options.
+    /// Write everything down that a vote may decide; `objects` is the quarantine's name in the object directory, `roots` are
+    /// added to the `shallow` file, `options` are the push options.
     ///
     /// Only what was prepared [for a vote](super::Queued::prepare_for_vote) may come here. The new objects are on disk by then.
-    pub fn open_vote(mut self, objects: Option<&BStr>, options: &[BString]) -> Result<Voting<'a>, Aborted> {
+    pub fn open_vote(
+        mut self,
+        objects: Option<&BStr>,
+        roots: &[ObjectId],
+        options: &[BString],
+    ) -> Result<Voting<'a>, Aborted> {
         let mode = self.mode;
         let cannot = |why: &dyn std::fmt::Display| Aborted::new(mode, format!("cannot prepare the vote: {why}"));
         if self.slots.iter().any(Slot::touches_packed) {
@@ -81,7 +86,7 @@ impl<'a> Prepared<'a> {
             self.room = Some(reserved.map_err(|err| cannot(&format!("no room for packed-refs: {err}")))?);
         }
         self.sync_directories().map_err(|err| cannot(&err))?;
-        let intent = self.intent(objects, options);
+        let intent = self.intent(objects, roots, options);
         let journal = self.journal.as_mut().ok_or_else(|| cannot(&"it has no journal"))?;
         journal.open_vote(&intent).map_err(|err| cannot(&err))?;
         Ok(Voting(self))
@@ -99,7 +104,7 @@ impl<'a> Prepared<'a> {
         directories.iter().try_for_each(|directory| sync_directory(directory))
     }
 
-    fn intent(&self, objects: Option<&BStr>, options: &[BString]) -> Intent {
+    fn intent(&self, objects: Option<&BStr>, roots: &[ObjectId], options: &[BString]) -> Intent {
         let null = self.site.repository.hash.null();
         let update = |slot: &Slot| Update {
             number: slot.edit,
@@ -131,6 +136,7 @@ impl<'a> Prepared<'a> {
             logs: self.lines.iter().map(log).collect(),
             identity: self.identity.clone(),
             objects: objects.map(BStr::to_owned),
+            roots: roots.to_vec(),
             options: options.to_vec(),
         }
     }
