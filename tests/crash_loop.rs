@@ -29,8 +29,25 @@ const CALLS: &str = "write,pwrite64,writev,rename,renameat,renameat2,link,linkat
 /// How many points of one loop are tried unless all are.
 const SOME: usize = 48;
 
-/// One create, one packed update, one loose update, one delete, one in a nested name.
-const FIVE: [&str; 5] = ["big:fresh", "side:old", "big:main", ":topic", "big:deep/in/here"];
+/// A push to be killed.
+#[derive(Clone, Copy)]
+struct Story {
+    /// How many objects the branch `big` brings.
+    objects: usize,
+    /// Of how many on they stay a pack.
+    unpack_limit: &'static str,
+    /// One create, one packed update, one loose update, one delete, one in a nested name.
+    refs: [&'static str; 5],
+}
+
+const PACKED: Story = Story {
+    objects: 200,
+    unpack_limit: "100",
+    refs: ["big:fresh", "side:old", "big:main", ":topic", "big:deep/in/here"],
+};
+const LOOSE: Story = Story { objects: 8, ..PACKED };
+/// What is created has a history that is cut off, which the repository has to be too then.
+const CUT_OFF: Story = Story { refs: ["island:fresh", "side:old", "big:main", ":topic", "big:deep/in/here"], ..LOOSE };
 
 /// Says yes; what it says when it is asked again, the test decides. Each word is written down before it is said.
 const HOOK: &str = r#"
@@ -46,8 +63,8 @@ struct Point {
     count: usize,
 }
 
-/// A repository that a push of five refs and `objects` objects is about to come to.
-fn scene(objects: usize, unpack_limit: &str) -> Balanced {
+/// A repository that such a push is about to come to.
+fn scene(Story { objects, unpack_limit, refs }: Story) -> Balanced {
     let balanced = Balanced::within(Scene::new("sha1", "files"));
     let mut stream = String::from(
         "commit refs/heads/big\ncommitter C <c@example.org> 1700000000 +0000\ndata 0\nfrom refs/heads/main\n",
@@ -57,7 +74,15 @@ fn scene(objects: usize, unpack_limit: &str) -> Balanced {
         let text = format!("file {number}");
         writeln!(stream, "M 100644 inline big/{number}\ndata {}\n{text}", text.len()).unwrap();
     }
+    if refs == CUT_OFF.refs {
+        stream +=
+            "\ncommit refs/heads/island\ncommitter C <c@example.org> 1700000000 +0000\ndata 0\nfrom refs/heads/alien\n";
+    }
     balanced.scene.feed("client.git", &["fast-import", "--quiet"], stream.as_bytes());
+    if refs == CUT_OFF.refs {
+        balanced.scene.write("client.git/shallow", &(balanced.theirs("island") + "\n"));
+        balanced.config("receive.shallowUpdate", "true");
+    }
     balanced.scene.git("server.git", &["update-ref", "refs/heads/deep/in/here", "main"]);
     balanced.config("receive.unpackLimit", unpack_limit);
     balanced.config("core.logAllRefUpdates", "always");
@@ -129,9 +154,9 @@ fn try_all(points: &[Point], make: impl Fn() -> Balanced + Sync, one: impl Fn(&B
 }
 
 /// The refs before the push, and after it.
-fn outcomes(balanced: &Balanced) -> (String, String) {
+fn outcomes(balanced: &Balanced, story: Story) -> (String, String) {
     let before = balanced.refs();
-    balanced.push(&FIVE).expect_yes();
+    balanced.push(&story.refs).expect_yes();
     let after = balanced.refs();
     balanced.scene.restore();
     assert!(before != after && balanced.refs() == before);
@@ -151,6 +176,8 @@ fn check_settled(balanced: &Balanced, before: &str, after: &str) {
     if seen.contains("in-doubt") {
         assert_eq!(seen.contains("in-doubt yes"), refs == after, "{seen}");
     }
+    let is_cut_off = balanced.path("client.git/shallow").exists() && refs == after;
+    assert_eq!(balanced.path("server.git/shallow").exists(), is_cut_off);
     let lines = std::fs::read_to_string(balanced.path("server.git/logs/refs/heads/main")).unwrap_or_default();
     assert_eq!(lines.lines().count(), usize::from(refs == after), "{lines}");
     let left = |path: &String| is_of_a_transaction(path) && !path.starts_with("objects/tmp_objdir-");
@@ -162,19 +189,19 @@ fn check_settled(balanced: &Balanced, before: &str, after: &str) {
 }
 
 /// Kill the push at each point, and let recovery have its way.
-fn kill_pushes(objects: usize, unpack_limit: &str) {
+fn kill_pushes(story: Story) {
     let Some(strace) = optional_program("strace", "strace") else { return };
-    let make = || scene(objects, unpack_limit);
+    let make = || scene(story);
     let balanced = make();
-    let (before, after) = outcomes(&balanced);
+    let (before, after) = outcomes(&balanced, story);
     let points = points(&strace, balanced.path("log"), &ours().display().to_string(), |program| {
-        Pushed::of(balanced.start_push_through(program, &FIVE)).expect_yes();
+        Pushed::of(balanced.start_push_through(program, &story.refs)).expect_yes();
     });
     drop(balanced);
     try_all(&chosen(points), make, |balanced, number, point| {
         std::fs::write(balanced.path("seen.doubt"), if number % 2 == 0 { "yes" } else { "no" }).unwrap();
         let program = kill_at(&strace, point, &ours().display().to_string());
-        Pushed::of(balanced.start_push_through(&program, &FIVE));
+        Pushed::of(balanced.start_push_through(&program, &story.refs));
         let refs = balanced.refs();
         assert!(refs == before || refs == after, "{point:?}: {refs}");
         let (exit, printed) = balanced.recover();
@@ -185,22 +212,27 @@ fn kill_pushes(objects: usize, unpack_limit: &str) {
 
 #[test]
 fn a_push_killed_anywhere_is_all_old_or_all_new() {
-    kill_pushes(200, "100");
+    kill_pushes(PACKED);
 }
 
 #[test]
 fn so_is_one_whose_objects_are_loose() {
-    kill_pushes(8, "100");
+    kill_pushes(LOOSE);
+}
+
+#[test]
+fn so_is_one_that_brings_a_root_of_a_shallow_history() {
+    kill_pushes(CUT_OFF);
 }
 
 /// Kill the recovery of a push that was killed `late` or early in making its decision last, at each point; and let the next
 /// recovery have its way.
-fn kill_recoveries(late: bool, doubt: &str) {
+fn kill_recoveries(story: Story, late: bool, doubt: &str) {
     let Some(strace) = optional_program("strace", "strace") else { return };
     let program = ours().display().to_string();
-    let balanced = scene(200, "100");
+    let balanced = scene(story);
     let pushed = points(&strace, balanced.path("log"), &program, |program| {
-        Pushed::of(balanced.start_push_through(program, &FIVE)).expect_yes();
+        Pushed::of(balanced.start_push_through(program, &story.refs)).expect_yes();
     });
     // The journal is synced so before the vote, and so again when that was a yes.
     let synced = pushed.iter().position(|point| point.call == "fdatasync" && point.count == 2).unwrap();
@@ -210,11 +242,11 @@ fn kill_recoveries(late: bool, doubt: &str) {
     let die = |balanced: &Balanced| {
         std::fs::write(balanced.path("seen.doubt"), doubt).unwrap();
         let killed = kill_at(&strace, death, &program);
-        assert!(!Pushed::of(balanced.start_push_through(&killed, &FIVE)).accepted);
+        assert!(!Pushed::of(balanced.start_push_through(&killed, &story.refs)).accepted);
     };
-    let make = || scene(200, "100");
+    let make = || scene(story);
     let balanced = make();
-    let (before, after) = outcomes(&balanced);
+    let (before, after) = outcomes(&balanced, story);
     let recover = |balanced: &Balanced, program: &str| {
         let line = format!("exec {program} --recover server.git");
         balanced.scene.command(".", "sh").args(["-c", &line]).output().expect("sh runs")
@@ -237,12 +269,17 @@ fn kill_recoveries(late: bool, doubt: &str) {
 
 #[test]
 fn a_recovery_that_goes_forward_is_finished_by_the_next() {
-    kill_recoveries(true, "yes");
+    kill_recoveries(PACKED, true, "yes");
+}
+
+#[test]
+fn so_is_one_that_goes_forward_with_a_root_of_a_shallow_history() {
+    kill_recoveries(CUT_OFF, true, "yes");
 }
 
 #[test]
 fn so_is_one_that_asks_what_became_of_a_vote() {
     for doubt in ["yes", "no"] {
-        kill_recoveries(false, doubt);
+        kill_recoveries(PACKED, false, doubt);
     }
 }
