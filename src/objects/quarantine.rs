@@ -132,7 +132,8 @@ impl Quarantine {
     /// Show these roots of a shallow history to hooks, for as long as they are shown the objects.
     pub fn show_roots(&mut self, content: &[u8]) -> Result<()> {
         let path = self.dir.join(for_hooks::IN_QUARANTINE);
-        fs::write(&path, content).with_context(|| format!("cannot write '{}'", path.display()))?;
+        let written = fs::write(&path, content).and_then(|()| self.shared.adjust(&path));
+        written.with_context(|| format!("cannot write '{}'", path.display()))?;
         self.environment.push((for_hooks::VARIABLE, path.into_os_string()));
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Where history ends, in a push from a shallow clone or into a shallow repository: what each ref needs for its history to be
 //! whole is found out before anybody is asked about it, and put into the `shallow` file right before the refs change.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use gix::ObjectId;
 
@@ -53,11 +55,6 @@ impl Cut {
     /// The edits that were refused, and why.
     pub(super) fn refusals(&self) -> impl Iterator<Item = (usize, Refusal)> {
         self.edits.iter().zip(&self.commands).filter_map(|(edit, command)| Some((*edit, command.refusal()?.clone())))
-    }
-
-    /// The roots that its commands need.
-    fn roots(&self) -> impl Iterator<Item = ObjectId> {
-        self.commands.iter().flat_map(|command| command.new_roots.iter().copied())
     }
 }
 
@@ -127,7 +124,9 @@ impl Push<'_> {
     pub(super) fn prepare_shallow(&self, cut: &mut Cut, database: &Database) -> Option<NewRoots<'_>> {
         let mut locked = self.lock_shallow(cut, database)?;
         self.stage_roots(cut, |_| true, &mut locked);
-        Some(NewRoots { roots: cut.roots().collect(), locked })
+        let roots: BTreeSet<ObjectId> =
+            cut.commands.iter().flat_map(|command| command.new_roots.iter().copied()).collect();
+        Some(NewRoots { roots: roots.into_iter().collect(), locked })
     }
 
     /// Write the roots of those edits that are `still` to be carried out beside the `shallow` file.

@@ -101,7 +101,7 @@ fn what_others_did_to_the_file_meanwhile_is_kept() {
     assert_eq!(farm.push(&["aside:refs/heads/new"]).words(), ["ok"]);
     assert_eq!(farm.roots(), expected.into_iter().collect());
 
-    // A root that the push counted on is one no more, and what is above it has nothing to stand on.
+    // A root that the repository had when it was looked at, and has no more, is taken over like any other.
     let farm = Farm::new();
     farm.shallow_server(1);
     farm.client(1);
@@ -115,7 +115,7 @@ fn what_others_did_to_the_file_meanwhile_is_kept() {
     fs::write(farm.path("server.git/shallow"), format!("{root}\n")).unwrap();
     farm.scene.hook("pre-receive", "cat >/dev/null; echo 1111111111111111111111111111111111111111 >shallow");
     let pushed = farm.push_with(ours(), "client.git", &[&format!("{merge}:refs/heads/merge")]);
-    assert_eq!(pushed.words(), ["ok"], "the client's root is taken over in its place");
+    assert_eq!(pushed.words(), ["ok"]);
     assert!(pushed.roots.contains(&root));
 }
 
@@ -136,6 +136,34 @@ fn the_file_has_the_mode_that_the_repository_wants() {
         });
         assert_eq!(modes, [mode; 2], "{shared}");
     }
+}
+
+#[test]
+fn a_signal_leaves_nothing_of_a_shallow_push() {
+    let farm = Farm::new();
+    farm.server_behind(6);
+    farm.client(2);
+    for hook in ["pre-receive", "reference-transaction"] {
+        // The second is run when the refs are locked.
+        farm.scene.hook(hook, "test \"$1\" = committed || kill -TERM $PPID; cat >/dev/null; exec sleep 5");
+        assert!(farm.try_push_with(ours(), "client.git", &["more:refs/heads/new"]).is_err());
+        fs::remove_file(farm.path("server.git/hooks").join(hook)).unwrap();
+        assert!(farm.roots().is_empty() && !farm.refs().contains("new"));
+        farm.check();
+    }
+    assert_eq!(farm.push(&["more:refs/heads/new"]).words(), ["ok"]);
+}
+
+#[test]
+fn grafts_are_not_heeded() {
+    let farm = Farm::new();
+    farm.server_behind(6);
+    farm.scene.git(".", &["clone", "-q", "--bare", "source.git", "client.git"]);
+    farm.scene.git("server.git", &["config", "receive.denyNonFastForwards", "true"]);
+    let graft = format!("{} {}\n", farm.id("source.git", "fork"), farm.id("source.git", "main~6"));
+    farm.scene.write("server.git/info/grafts", &graft);
+    assert_eq!(farm.push_with(ours(), "client.git", &["+fork:main"]).words(), ["non-fast-forward"]);
+    assert_eq!(farm.push_with(&gits(), "client.git", &["+fork:main"]).words(), ["ok"]);
 }
 
 #[test]

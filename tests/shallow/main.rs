@@ -149,6 +149,21 @@ fn roots_of_a_refused_ref_are_not_taken_over() {
     assert_eq!(farm.roots(), pushed.roots);
 }
 
+/// git leaves them in the file.
+#[test]
+fn roots_of_a_ref_that_fails_under_its_lock_are_not_taken_over() {
+    let farm = Farm::new();
+    farm.server_behind(6);
+    farm.client(2);
+    farm.scene.hook("update", "case $1 in refs/heads/new*) git update-ref $1 refs/heads/main; esac");
+    let pushed = farm.push(&["more:refs/heads/new", "fork:refs/heads/other"]);
+    assert_eq!(pushed.words(), ["reference already exists", "ok"]);
+    assert_eq!(pushed.roots, farm.ids(&["fork~1"]));
+    let pushed = farm.push(&["--atomic", "more:refs/heads/newer", "aside:refs/heads/another"]);
+    assert!(!pushed.words().contains(&"ok"), "{pushed:?}");
+    assert_eq!(farm.roots(), farm.ids(&["fork~1"]));
+}
+
 #[test]
 fn an_atomic_push_takes_all_roots_over_or_none() {
     let farm = Farm::new();

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How many histories are tried.
-const ROUNDS: u64 = 10;
+const ROUNDS: u64 = 8;
 
 /// A small generator of numbers that are the same each time (splitmix64).
 struct Dice(u64);

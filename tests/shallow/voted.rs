@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use crate::{
     farm::Farm,
-    support::{balanced::listing, ours},
+    support::{
+        balanced::{eventually, listing},
+        ours,
+    },
 };
 
 /// A server in balanced mode with `main`, a client whose `more` and `fork` need roots there, and the hook.
@@ -59,6 +62,35 @@ fn a_no_leaves_the_file_as_it_was() {
 }
 
 #[test]
+fn a_signal_during_the_vote_leaves_the_file_as_it_was() {
+    let farm = farm("test $1 != prepared || { kill -TERM $PPID; exec sleep 60; }");
+    let files = server(&farm);
+    assert!(farm.try_push_with(ours(), "client.git", &BOTH).is_err());
+    // The client may be gone before the server is.
+    eventually("the end of the push", || (server(&farm) == files).then_some(()));
+}
+
+#[test]
+fn a_vote_that_died_is_taken_up_with_its_roots() {
+    for answer in ["0", "1"] {
+        let farm = farm(&format!("case $1 in prepared) kill -KILL $PPID;; in-doubt) exit {answer};; esac"));
+        assert!(farm.try_push_with(ours(), "client.git", &BOTH).is_err());
+        assert!(farm.path("server.git/shallow.lock").symlink_metadata().is_ok() && farm.roots().is_empty());
+        // As a hook must be able to tell.
+        let hook = format!(
+            "test $1 != in-doubt || {{ while read old new name; do git rev-list --objects $new >/dev/null || exit 2; done; exit {answer}; }}"
+        );
+        farm.scene.hook("balanced_update", &hook);
+        let output = farm.scene.command(".", ours()).args(["--recover", "server.git"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let expected = if answer == "0" { farm.ids(&["main~1", "fork~1"]) } else { farm.ids(&[]) };
+        assert_eq!(farm.roots(), expected);
+        assert_eq!(farm.refs().contains("refs/heads/more"), answer == "0");
+        farm.check();
+    }
+}
+
+#[test]
 fn the_lock_is_held_through_the_vote() {
     let farm = farm("test $1 != prepared || test -L shallow.lock");
     assert_eq!(farm.push(&BOTH).words(), ["ok"; 2]);
@@ -103,7 +135,7 @@ fn two_pushes_that_bring_roots_take_turns() {
         let opened = fs::OpenOptions::new().write(true).open(&gate).unwrap();
         // Open for writing: the first is in its vote.
         let second = scope.spawn(|| farm.push_with(ours(), "client.git", &["fork:refs/heads/fork"]));
-        crate::support::balanced::eventually("the second push", || {
+        eventually("the second push", || {
             let journals = fs::read_dir(farm.path("server.git/balanced")).ok()?;
             let journals = journals.flatten().filter(|entry| entry.file_name().len() == 36).count();
             (journals == 2).then_some(())

@@ -23,19 +23,18 @@ use crate::{
 /// Every ref of the repository counts, hidden ones too: their history would be cut off as well. Those of alternates do not,
 /// since the repository would be shallow without them.
 pub fn assign(grounds: &Grounds<'_>, client: &[ObjectId], commands: &mut [Command]) -> bool {
-    let is_new = |id: &&ObjectId| !grounds.shallow.is_root(id) && grounds.database.contains(id);
-    let roots: HashSet<ObjectId> = client.iter().filter(is_new).copied().collect();
+    let is_new = |(_, id): &(usize, &ObjectId)| !grounds.shallow.is_root(id) && grounds.database.contains(id);
+    let roots: HashMap<ObjectId, usize> =
+        client.iter().enumerate().filter(is_new).map(|(position, id)| (*id, position)).collect();
     if roots.is_empty() {
         return false;
     }
     let Tips { repository, snapshot, .. } = *grounds.tips;
     let tips = &Tips { repository, snapshot, hidden: &HiddenRefs::default(), alternates: &[] };
     let check = Check::new(&Grounds { tips, ..*grounds }, grounds.shallow, commands, None);
-    let mut search = Search { check: &check, roots: &roots, reached: HashMap::default() };
+    let mut search = Search { check: &check, roots: &roots, reached: HashMap::default(), ways: HashMap::default() };
     for command in commands.iter_mut().filter(|command| is_asked(command)) {
-        // In the order that the client gave, each once.
-        let mut needed = search.below(command.new);
-        command.new_roots = client.iter().filter(|id| needed.remove(*id)).copied().collect();
+        command.new_roots = search.below(command.new);
         if !command.new_roots.is_empty() && !grounds.config.shallow_update {
             command.refuse(Refusal::other("shallow update not allowed"));
         }
@@ -45,32 +44,59 @@ pub fn assign(grounds: &Grounds<'_>, client: &[ObjectId], commands: &mut [Comman
 
 struct Search<'c, 'a> {
     check: &'c Check<'a>,
-    roots: &'c HashSet<ObjectId>,
+    /// The client's new roots, with their places in its list.
+    roots: &'c HashMap<ObjectId, usize>,
     /// Whether a ref reaches it, of commits that were asked about.
     reached: HashMap<ObjectId, bool>,
+    /// Where the way goes on from a commit; a commit that several refs lead to is read once.
+    ways: HashMap<ObjectId, Way>,
+}
+
+/// Where the way down goes on from a commit.
+#[derive(Clone)]
+enum Way {
+    /// To these.
+    Parents(Vec<ObjectId>),
+    /// Nowhere: the repository's refs reach it.
+    Known,
+    /// Nowhere: the client has no more.
+    Root(usize),
 }
 
 impl Search<'_, '_> {
-    /// The roots that are met on the way down from `value`.
-    fn below(&mut self, value: ObjectId) -> HashSet<ObjectId> {
-        let (mut seen, mut needed) = (HashSet::default(), HashSet::default());
+    /// The roots that are met on the way down from `value`, in the order that the client gave.
+    fn below(&mut self, value: ObjectId) -> Vec<ObjectId> {
+        let (mut seen, mut needed) = (HashSet::default(), Vec::new());
         let mut waiting: Vec<ObjectId> = self.peel(value).into_iter().collect();
         while let Some(id) = waiting.pop() {
             if !seen.insert(id) {
                 continue;
             }
-            let was_there = self.check.database.is_outside_quarantine(&id);
-            if was_there && self.is_reached(id) {
-                continue;
+            match self.way(id) {
+                Way::Parents(parents) => waiting.extend(parents),
+                Way::Known => {}
+                Way::Root(position) => needed.push((position, id)),
             }
-            if self.roots.contains(&id) {
-                needed.insert(id);
-                continue;
-            }
-            // A hole on the way is for the check itself to find.
-            waiting.extend(self.check.history.read(&id).into_iter().flat_map(|commit| commit.parents));
         }
-        needed
+        needed.sort_unstable();
+        needed.into_iter().map(|(_, id)| id).collect()
+    }
+
+    fn way(&mut self, id: ObjectId) -> Way {
+        if let Some(way) = self.ways.get(&id) {
+            return way.clone();
+        }
+        let was_there = self.check.database.is_outside_quarantine(&id);
+        let way = if was_there && self.is_reached(id) {
+            Way::Known
+        } else if let Some(position) = self.roots.get(&id) {
+            Way::Root(*position)
+        } else {
+            // A hole is for the check itself to find.
+            Way::Parents(self.check.history.read(&id).map(|commit| commit.parents).unwrap_or_default())
+        };
+        self.ways.insert(id, way.clone());
+        way
     }
 
     fn is_reached(&mut self, id: ObjectId) -> bool {
