@@ -105,13 +105,12 @@ fn what_others_did_to_the_file_meanwhile_is_kept() {
     let farm = Farm::new();
     farm.shallow_server(1);
     farm.client(1);
-    let (root, client) = (farm.id("source.git", "main"), farm.id("source.git", "fork"));
-    farm.scene.git("server.git", &["for-each-ref", "--format=delete %(refname)"]);
+    let (root, fork) = (farm.id("source.git", "main"), farm.id("source.git", "fork"));
     for name in ["refs/heads/main", "refs/heads/fork"] {
         farm.scene.git("server.git", &["update-ref", "-d", name]);
     }
     let tree = farm.scene.git("client.git", &["rev-parse", "main^{tree}"]);
-    let merge = farm.scene.git("client.git", &["commit-tree", &tree, "-p", &root, "-p", &client, "-m", "merge"]);
+    let merge = farm.scene.git("client.git", &["commit-tree", &tree, "-p", &root, "-p", &fork, "-m", "merge"]);
     fs::write(farm.path("server.git/shallow"), format!("{root}\n")).unwrap();
     farm.scene.hook("pre-receive", "cat >/dev/null; echo 1111111111111111111111111111111111111111 >shallow");
     let pushed = farm.push_with(ours(), "client.git", &[&format!("{merge}:refs/heads/merge")]);

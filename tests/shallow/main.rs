@@ -60,6 +60,35 @@ fn a_root_that_the_repository_has_with_its_history_is_not_taken_over() {
 }
 
 #[test]
+fn history_behind_hidden_refs_is_not_cut_off() {
+    let farm = Farm::new();
+    farm.server_behind(0);
+    farm.scene.git("server.git", &["update-ref", "refs/hidden/main", "main"]);
+    farm.scene.git("server.git", &["update-ref", "-d", "refs/heads/main"]);
+    farm.scene.git("server.git", &["config", "receive.hideRefs", "refs/hidden"]);
+    farm.client(3);
+    assert_eq!(farm.push_beside_git(&["more:refs/heads/new"]).words(), ["ok"]);
+    let deep = farm.scene.git("client.git", &["commit-tree", "main^{tree}", "-p", "main~2", "-m", "deep"]);
+    farm.scene.git("server.git", &["update-ref", "-d", "refs/heads/new"]);
+    assert_eq!(farm.push_beside_git(&[&format!("{deep}:refs/heads/deep")]).words(), ["ok"]);
+    assert!(farm.roots().is_empty());
+}
+
+#[test]
+fn an_alternate_makes_no_history_whole() {
+    for (allowed, verdict) in [(false, "shallow update not allowed"), (true, "ok")] {
+        let farm = Farm::new();
+        farm.empty_server();
+        farm.allow(allowed);
+        farm.scene.write("server.git/objects/info/alternates", "../../source.git/objects\n");
+        farm.client(3);
+        let pushed = farm.push_beside_git(&["more:refs/heads/new"]);
+        assert_eq!(pushed.words(), [verdict]);
+        assert_eq!(pushed.roots, farm.ids(if allowed { &["main~2"] } else { &[] }));
+    }
+}
+
+#[test]
 fn a_root_under_an_existing_branch_is_taken_over_when_the_branch_is_forced() {
     let farm = Farm::new();
     farm.server_behind(6);

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     balanced::{format::State, intent::Intent, journal::Journal, transaction_id::TransactionId},
-    objects::{database::Database, shallow::change::Locked},
+    objects::{
+        database::Database,
+        shallow::change::{self, Locked},
+    },
     refs::{
         lock::Locksmith,
         paths::Paths,
@@ -59,7 +62,6 @@ impl Found<'_> {
             Some(quarantine) => (parties.bring_in)(&quarantine),
             None => Ok(()),
         });
-        // Its lock is held until the refs are written.
         let shallow = ready.and_then(|()| self.add_roots(recovery));
         let database = shallow.and_then(|shallow| Ok((Database::open(self.repository)?, shallow)));
         // Where the quarantine is out of sight, so may they be, and no ref is to name what nobody has.
@@ -84,12 +86,15 @@ impl Found<'_> {
         Ok(Outcome::CarriedOut)
     }
 
-    /// Add the roots that the new values need to the `shallow` file, as it is by now. What is returned has its lock.
-    fn add_roots<'r>(&self, recovery: &'r Recovery<'_>) -> Result<Option<Locked<'r>>> {
+    /// Add the roots that the new values need to the `shallow` file, as it is by now. What is returned has its lock, until the refs
+    /// are written; it is to be dropped before anything of this transaction's name is cleared away.
+    pub(super) fn add_roots<'r>(&self, recovery: &'r Recovery<'_>) -> Result<Option<Locked<'r>>> {
         let Recovery { config, interrupts, .. } = *recovery;
         if self.intent.roots.is_empty() {
             return Ok(None);
         }
+        // The dead process's own lock would be in the way.
+        change::clean_up(&self.repository.common_dir, self.id)?;
         let mut locked = Locked::take(self.repository, config, interrupts, self.id, true, config.packed_refs_timeout)?;
         locked.stage(self.intent.roots.iter().copied(), self.id)?;
         locked.put_in_place()?;
