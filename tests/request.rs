@@ -9,7 +9,6 @@ use balanced_receive_pack::{
     config::{Config, Settings},
     wire::request::Request,
 };
-use bstr::ByteSlice;
 use support::{gits, ours, push::pkt_line, scene::Scene};
 
 const NULL: &str = "0000000000000000000000000000000000000000";
@@ -130,9 +129,18 @@ fn the_updates_of_a_certificate_are_those_before_its_signature() {
     let request = read(&flushed(&texts), &config(|_| ())).unwrap().unwrap();
     assert_eq!(request.commands.len(), 1);
     assert_eq!(request.commands[0].name(), "refs/heads/x");
-    assert!(request.certificate.unwrap().contains_str("PGP"));
+    assert_eq!(request.certificate.unwrap().signature(), signature);
     let both = [lines(&[delete.trim_end()]), flushed(&texts)].concat();
     assert!(read(&both, &config(|_| ())).unwrap_err().to_string().starts_with("protocol error: updates both in"));
+}
+
+#[test]
+fn a_line_of_a_certificate_ends_at_a_nul() {
+    let delete = format!("{ID} {NULL} refs/heads/x\0hidden\n");
+    let texts = ["push-cert\0", "x\0y\n", "\n", "\n", &delete, "push-cert-end\n\0"];
+    let request = read(&flushed(&texts), &config(|_| ())).unwrap().unwrap();
+    assert_eq!(request.certificate.unwrap().text(), &*format!("x\n\n{ID} {NULL} refs/heads/x"));
+    assert_eq!(request.commands[0].name(), "refs/heads/x");
 }
 
 #[test]

@@ -15,6 +15,7 @@
 //! | `identity <name, mail and time>` | what such a line says of the committer |
 //! | `objects <directory>` | the quarantine, below the object directory |
 //! | `option <text>` | a push option, which hooks are shown |
+//! | `variable <name> <value>` | what hooks are told of the push certificate |
 //! | `voting` | all of that is on disk, and the vote is about to be asked for |
 //! | `decided` | the vote was a yes |
 //! | `aborted` | it was not, and what was prepared is being undone |
@@ -24,6 +25,7 @@
 //! A state is reached when its line is there, and what it needs to know is in the lines before.
 
 use std::{
+    ffi::{OsStr, OsString},
     io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::PathBuf,
@@ -99,6 +101,8 @@ pub struct Intent {
     pub objects: Option<BString>,
     /// The push options, which hooks are shown.
     pub options: Vec<BString>,
+    /// The variables that tell hooks of the push certificate.
+    pub certificate: Vec<(OsString, OsString)>,
 }
 
 /// One ref that is voted upon.
@@ -241,6 +245,9 @@ impl Text {
         for option in &intent.options {
             self = self.line(&[b"option", option]);
         }
+        for (name, value) in &intent.certificate {
+            self = self.line(&[b"variable", name.as_bytes(), value.as_bytes()]);
+        }
         self
     }
 
@@ -377,6 +384,10 @@ impl Entry {
             [word, identity] if word == "identity" => self.intent.identity = identity.clone(),
             [word, objects] if word == "objects" => self.intent.objects = Some(objects.clone()),
             [word, option] if word == "option" => self.intent.options.push(option.clone()),
+            [word, name, value] if word == "variable" => {
+                let text = |word: &BString| OsStr::from_bytes(word).to_owned();
+                self.intent.certificate.push((text(name), text(value)));
+            }
             [word, old, new, make, name] if word == "log" => {
                 let log = LogLine { old: id(old)?, new: id(new)?, make: make == "1", name: name.clone() };
                 self.intent.logs.push(log);
@@ -495,6 +506,7 @@ mod tests {
             identity: "A U Thor <a@example.org> 1 +0000".into(),
             objects: Some("incoming-x".into()),
             options: vec!["".into(), "a b".into()],
+            certificate: vec![("GIT_PUSH_CERT_SIGNER".into(), "A <b>".into()), ("GIT_PUSH_CERT_KEY".into(), "".into())],
         };
         let dir = std::env::temp_dir();
         let paths = Paths { git_dir: &dir, common_dir: &dir };

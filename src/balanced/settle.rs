@@ -100,7 +100,7 @@ impl Case<'_> {
             None => None,
         };
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
-        let hooks = Hooks::new(self.repository, self.config, &self.sideband, &intent.options)?.inside(&environment);
+        let hooks = self.hooks(intent)?.inside(&environment);
         if !hooks.can_vote() {
             return Ok(Verdict::Unknown);
         }
@@ -142,6 +142,13 @@ impl Case<'_> {
         Ok(!commands.iter().any(Command::is_refused))
     }
 
+    /// The hooks as the dead push would have run them.
+    fn hooks<'i>(&'i self, intent: &'i Intent) -> Result<Hooks<'i>> {
+        let hooks = Hooks::new(self.repository, self.config, &self.sideband, &intent.options)?;
+        hooks.show_certificate(intent.certificate.clone());
+        Ok(hooks)
+    }
+
     fn bring_in(&self, dir: &Path) -> Result<Kept> {
         self.quarantine(dir)?.link_in()
     }
@@ -151,7 +158,7 @@ impl Case<'_> {
     }
 
     fn tell(&self, id: &TransactionId, intent: &Intent, is_committed: bool) -> Result<()> {
-        let hooks = Hooks::new(self.repository, self.config, &self.sideband, &intent.options)?;
+        let hooks = self.hooks(intent)?;
         let phase = if is_committed { Phase::Committed } else { Phase::Aborted };
         hooks.balanced_update(phase, &ballot(id, intent), self.config.balanced_timeout, None)?;
         Ok(())

@@ -84,7 +84,8 @@ impl<'a> Vote<'a> {
         }
         let name = prepared.transaction().map(quarantine::name_for).filter(|_| quarantine.is_some());
         let name = name.map(BString::from);
-        let voting = match prepared.open_vote(name.as_ref().map(|name| name.as_ref()), self.options) {
+        let name = name.as_ref().map(|name| name.as_ref());
+        let voting = match prepared.open_vote(name, self.options, self.hooks.certificate()) {
             Ok(voting) => voting,
             Err(aborted) => return Ok(Err(aborted.into())),
         };

@@ -9,7 +9,7 @@ use gix::ObjectId;
 
 use super::{
     packet::{Line, Packet, PacketReader},
-    push_cert,
+    push_cert::PushCert,
 };
 use crate::{command::Command, config::Config};
 
@@ -27,8 +27,8 @@ pub struct Request {
     pub push_options: Option<Vec<BString>>,
     /// Commits whose parents the client lacks.
     pub shallow: Vec<ObjectId>,
-    /// The text of a push certificate, whose updates are among `commands`.
-    pub certificate: Option<BString>,
+    /// The push certificate, whose updates are `commands`.
+    pub certificate: Option<PushCert>,
 }
 
 /// The capabilities of the client that mean something here. Those that were not advertised do not count.
@@ -59,6 +59,7 @@ impl Request {
     pub fn read(input: &mut impl Read, hash: gix::hash::Kind, config: &Config) -> Result<Option<Self>> {
         let mut reader = PacketReader::new(input);
         let mut budget = Budget(MAX_SIZE);
+        let mut certificate = Vec::new();
         let mut request = Request {
             commands: Vec::new(),
             capabilities: Capabilities::default(),
@@ -79,20 +80,19 @@ impl Request {
                 request.capabilities.add(features, hash, config)?;
             }
             if line == b"push-cert" {
-                let (certificate, is_end) = read_certificate(&mut reader, &mut budget)?;
-                request.certificate.get_or_insert_default().extend_from_slice(&certificate);
-                if is_end {
+                if read_certificate(&mut reader, &mut budget, &mut certificate)? {
                     break;
                 }
                 continue;
             }
             request.commands.push(parse_command(line.as_bstr(), hash)?);
         }
-        if let Some(certificate) = request.certificate.take().filter(|text| !text.is_empty()) {
+        if !certificate.is_empty() {
             if !request.commands.is_empty() {
                 bail!("protocol error: updates both in a push certificate and beside it");
             }
-            for line in push_cert::commands(certificate.as_ref())? {
+            let certificate = PushCert::parse(certificate.into())?;
+            for line in certificate.updates() {
                 request.commands.push(parse_command(line.as_bstr(), hash)?);
             }
             request.certificate = Some(certificate);
@@ -177,18 +177,19 @@ fn split_id(text: &[u8], hash: gix::hash::Kind) -> Option<(ObjectId, &[u8])> {
     Some((ObjectId::from_hex(hex).ok()?, rest))
 }
 
-/// The lines of a certificate, and true if the request ended with it.
-fn read_certificate(reader: &mut PacketReader<'_, impl Read>, budget: &mut Budget) -> Result<(Vec<u8>, bool)> {
-    let mut text = Vec::new();
+/// Add the lines of a certificate to `text`; true if the request ended with it.
+fn read_certificate(reader: &mut PacketReader<'_, impl Read>, budget: &mut Budget, text: &mut Vec<u8>) -> Result<bool> {
     loop {
-        match reader.next_packet()? {
-            Packet::Flush => return Ok((text, true)),
+        let line = match reader.next_packet()? {
+            Packet::Flush => return Ok(true),
             Packet::Other => bail!("protocol error: got an unexpected packet"),
-            Packet::Data(b"push-cert-end\n") => return Ok((text, false)),
-            Packet::Data(line) => {
-                budget.spend(line)?;
-                text.extend_from_slice(line);
-            }
+            Packet::Data(line) => line,
+        };
+        budget.spend(line)?;
+        // As in any other line, what stands behind a NUL is not part of the text.
+        match line.split(|byte| *byte == 0).next().unwrap_or_default() {
+            b"push-cert-end\n" => return Ok(false),
+            line => text.extend_from_slice(line),
         }
     }
 }
