@@ -63,9 +63,13 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let read_ahead = if config.fsck.is_some() { 0 } else { READ_AHEAD };
     let stdin = io::stdin().as_fd().try_clone_to_owned().context("cannot read from stdin")?;
     let mut input = BufReader::with_capacity(read_ahead, File::from(stdin));
-    let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
+    let request = Request::read(&mut input, repository.hash, &config)?;
+    let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
+    if request.commands.is_empty() {
+        // The end of a conversation that may have been a certificate of nothing.
+        sideband.finish().ok();
         return Ok(());
-    };
+    }
     if let Some(session) = &request.capabilities.session_id {
         trace::transfer("client-sid", session);
     }
@@ -73,7 +77,6 @@ pub fn serve(cli: &Cli) -> Result<()> {
         // The client may have taken its time.
         snapshot = snapshot.refresh(&repository)?;
     }
-    let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
     let options = request.push_options.as_deref().unwrap_or_default();
     let hooks = Hooks::new(&repository, &config, &sideband, options)?;
     let push = Push {

@@ -59,10 +59,11 @@ impl<'a> Nonce<'a> {
     /// One for this moment and the repository that the client calls `directory`, with the HMAC of its `hash`.
     pub fn issue(directory: &'a BStr, hash: Kind, seed: &'a BStr) -> Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Self::of(i64::try_from(now)?, directory, hash, seed)
+        Self::given_out_at(i64::try_from(now)?, directory, hash, seed)
     }
 
-    fn of(at: i64, directory: &'a BStr, hash: Kind, seed: &'a BStr) -> Result<Self> {
+    /// The one that was or will be given out so many seconds after 1970 began.
+    pub fn given_out_at(at: i64, directory: &'a BStr, hash: Kind, seed: &'a BStr) -> Result<Self> {
         // git takes the public text for the key and the seed for the message. Processes of both kinds may serve one repository,
         // and each has to know the other's.
         let mac = hmac(hash, format!("{directory}:{at}").as_bytes(), seed)?;
@@ -85,7 +86,7 @@ impl<'a> Nonce<'a> {
             return seen(Status::Ok);
         }
         let (Some(slop), Some(at)) = (slop, seconds_of(received)) else { return seen(Status::Bad) };
-        let expected = Self::of(at, self.directory, self.hash, self.seed)?;
+        let expected = Self::given_out_at(at, self.directory, self.hash, self.seed)?;
         if !is_same(received, expected.text.as_bytes()) {
             return seen(Status::Bad);
         }
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn a_nonce_is_good_for_one_process_one_directory_and_one_seed() {
         let [here, seed] = ["srv.git", "sesame"].map(BStr::new);
-        let nonce = |at, directory, seed| Nonce::of(at, directory, Kind::Sha1, seed).unwrap();
+        let nonce = |at, directory, seed| Nonce::given_out_at(at, directory, Kind::Sha1, seed).unwrap();
         let now = nonce(1_795_263_995, here, seed);
         // As git 2.47 gave it out.
         assert_eq!(now.text(), "1795263995-defe1c60540534515d8bbabe88c555f8475cf75f");

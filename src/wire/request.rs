@@ -19,7 +19,7 @@ const MAX_SIZE: usize = 256 * 1024 * 1024;
 /// A push as it was asked for, up to the pack.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The updates, in the client's order; at least one.
+    /// The updates, in the client's order; none if it has nothing to push.
     pub commands: Vec<Command>,
     /// What the client is able to do, and wants.
     pub capabilities: Capabilities,
@@ -55,8 +55,8 @@ pub struct Capabilities {
 impl Request {
     /// Read a request from `input`, not a byte more: what follows is the pack.
     ///
-    /// `None` if the client has nothing to push. Errors are protocol errors in git's words.
-    pub fn read(input: &mut impl Read, hash: gix::hash::Kind, config: &Config) -> Result<Option<Self>> {
+    /// Errors are protocol errors in git's words.
+    pub fn read(input: &mut impl Read, hash: gix::hash::Kind, config: &Config) -> Result<Self> {
         let mut reader = PacketReader::new(input);
         let mut budget = Budget(MAX_SIZE);
         let mut certificate = Vec::new();
@@ -97,10 +97,8 @@ impl Request {
             }
             request.certificate = Some(certificate);
         }
-        if request.commands.is_empty() {
-            return Ok(None);
-        }
-        if request.capabilities.push_options {
+        // Nothing follows where there is nothing to push.
+        if request.capabilities.push_options && !request.commands.is_empty() {
             let mut options = Vec::new();
             while let Some(option) = reader.next_line()? {
                 budget.spend(option.text)?;
@@ -108,7 +106,7 @@ impl Request {
             }
             request.push_options = Some(options);
         }
-        Ok(Some(request))
+        Ok(request)
     }
 
     /// True if a pack follows: something is to be more than deleted.

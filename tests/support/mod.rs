@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod in_front;
 pub mod in_process;
 pub mod intake;
+pub mod keys;
 pub mod observe;
 pub mod packs;
 pub mod push;
