@@ -58,7 +58,7 @@ pub struct Key {
 impl Keys {
     /// An empty home; `None`, and a word on how to get it, where one of the programs is missing.
     pub fn new() -> Option<Keys> {
-        optional_program("gpg", "gnupg")?;
+        optional_program("gpg", "gpg")?;
         optional_program("gpg-agent", "gpg-agent")?;
         optional_program("gpgsm", "gpgsm")?;
         optional_program("ssh-keygen", "openssh-client")?;
