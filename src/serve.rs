@@ -204,7 +204,7 @@ impl Push<'_> {
                 return Ok(());
             }
         }
-        self.certify(&mut quarantine)?;
+        self.certify(&mut quarantine, commands)?;
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
         let inside = self.hooks.inside(&environment);
         if inside.pre_receive(commands)?.is_refusal() {

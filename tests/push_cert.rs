@@ -5,14 +5,14 @@ pub mod support;
 use std::fs;
 
 use support::{
-    keys::{Key, Keys, Tool, witnessed},
+    certificate::{HEADERS, alike, alike_but_kept, witnessed},
+    keys::{Key, Keys, Tool},
     observe::Outcome,
     push::{Push, push, push_to},
     server,
 };
 
 const RECEIVE_HOOKS: [&str; 4] = ["pre-receive", "update", "post-receive", "post-update"];
-const HEADERS: &str = "certificate version 0.1\npusher A U Thor <author@example.org> 1700000000 +0000\n";
 
 /// An update, its hooks and its certificate, which `key` of these keys has signed.
 fn signed(push: Push, keys: &Keys, key: &Key) -> Push {
@@ -20,14 +20,6 @@ fn signed(push: Push, keys: &Keys, key: &Key) -> Push {
     witnessed(push, &RECEIVE_HOOKS)
         .update("refs/heads/main", "main", "next")
         .certified(HEADERS, |text| keys.sign(key, text))
-}
-
-/// Both programs' answer to the same push, which must be one.
-fn alike(push: &Push) -> Outcome {
-    let (theirs, mine) = server::pushed_to_both(push);
-    let differences = mine.differences(&theirs, push.own_words);
-    assert!(differences.is_empty(), "they differ in\n{differences}\ngit: {theirs:#?}");
-    mine
 }
 
 /// The hooks that ask saw this of the signature, and so did git's; the others saw nothing.
@@ -41,14 +33,11 @@ fn expect(push: &Push, status: &str, key: &str, signer: &str) -> Outcome {
     outcome
 }
 
-/// A push that ends both programs, which say and do the same; but that git has kept the certificate already.
+/// A push that ends both programs.
 fn ended(push: &Push) -> Outcome {
-    let before = Outcome::found_in(&push.scene);
-    let (theirs, mine) = server::pushed_to_both(push);
-    let said = |it: &Outcome| [vec![it.end.clone(), it.stderr.clone(), it.seen.clone()], it.refs.clone()].concat();
-    assert_eq!(said(&mine), said(&theirs), "ours on the left");
-    assert_eq!((&mine.objects, &mine.files, mine.end.as_str()), (&before.objects, &before.files, "exit 128"));
-    mine
+    let outcome = alike_but_kept(push);
+    assert_eq!(outcome.end, "exit 128");
+    outcome
 }
 
 /// Make a text another one, of which nobody has asked for a signature.

@@ -10,7 +10,6 @@ use super::{
     Signature, Status,
     program::{Programs, Said},
 };
-use crate::wire::push_cert::Armour;
 
 /// What a line says of a signature, and whether it names who signed. There can be one of these for each signature.
 const FINDINGS: [(&[u8], Status, bool); 6] = [
@@ -29,14 +28,19 @@ pub fn is_trust_level(level: &[u8]) -> bool {
     TRUST.iter().any(|known| level.eq_ignore_ascii_case(known))
 }
 
-/// Check the signature in `file`, which has this `armour`, of `payload`.
-pub fn check(programs: &Programs<'_>, armour: Armour, file: &Path, payload: &[u8]) -> Result<Signature> {
-    let (program, long_ids) = match armour {
-        Armour::X509 => (&programs.x509, None),
-        Armour::OpenPgp | Armour::Ssh => (&programs.openpgp, Some(OsStr::new("--keyid-format=long"))),
-    };
-    let usual = ["--status-fd=1", "--verify"].map(OsStr::new);
-    let arguments: Vec<_> = long_ids.into_iter().chain(usual).chain([file.as_os_str(), OsStr::new("-")]).collect();
+/// Check the OpenPGP signature in `file` of `payload`.
+pub fn check_openpgp(programs: &Programs<'_>, file: &Path, payload: &[u8]) -> Result<Signature> {
+    check(programs, &programs.openpgp, &["--keyid-format=long"], file, payload)
+}
+
+/// Check the X.509 signature in `file` of `payload`.
+pub fn check_x509(programs: &Programs<'_>, file: &Path, payload: &[u8]) -> Result<Signature> {
+    check(programs, &programs.x509, &[], file, payload)
+}
+
+fn check(programs: &Programs<'_>, program: &Path, options: &[&str], file: &Path, payload: &[u8]) -> Result<Signature> {
+    let options = options.iter().copied().chain(["--status-fd=1", "--verify"]).map(OsStr::new);
+    let arguments: Vec<_> = options.chain([file.as_os_str(), OsStr::new("-")]).collect();
     Ok(match programs.run(program, &arguments, payload)? {
         None => Signature::of_nobody(Status::None),
         // So much is not said of one signature.

@@ -95,7 +95,8 @@ pub fn check(
     let cannot = || format!("cannot keep the signature of the push certificate in '{}'", file.display());
     fs::write(&file, certificate.signature()).with_context(cannot)?;
     let checked = match armour {
-        Armour::OpenPgp | Armour::X509 => gpg::check(&programs, armour, &file, certificate.payload()),
+        Armour::OpenPgp => gpg::check_openpgp(&programs, &file, certificate.payload()),
+        Armour::X509 => gpg::check_x509(&programs, &file, certificate.payload()),
         Armour::Ssh => ssh::check(&programs, &file, certificate.payload()),
     };
     fs::remove_file(&file).with_context(cannot)?;

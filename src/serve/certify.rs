@@ -24,10 +24,16 @@ impl Push<'_> {
     ///
     /// It waits in quarantine like every other object, so that a refused push leaves nothing behind. A push that brings no
     /// other gets one for it.
-    pub(super) fn certify(&self, quarantine: &mut Option<Quarantine>) -> Result<()> {
+    pub(super) fn certify(&self, quarantine: &mut Option<Quarantine>, commands: &[Command]) -> Result<()> {
         let Some(certificate) = &self.request.certificate else { return Ok(()) };
-        let voting = self.config.balanced_atomic.then_some(balanced_update::EVENT);
-        if !["pre-receive", "post-receive"].into_iter().chain(voting).any(|event| self.hooks.exists(event)) {
+        // Only pre-receive hears of a push in which everything is refused by now.
+        let goes_on = !commands.iter().all(Command::is_refused);
+        let hooks = [
+            (true, "pre-receive"),
+            (goes_on, "post-receive"),
+            (goes_on && self.config.balanced_atomic, balanced_update::EVENT),
+        ];
+        if !hooks.into_iter().any(|(is_due, event)| is_due && self.hooks.exists(event)) {
             return Ok(());
         }
         let quarantine = match quarantine {

@@ -4,13 +4,13 @@ use std::{
     fs,
     io::Write,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
 
-use super::{optional_program, push::Push, scene::Scene};
+use super::{optional_program, scene::Scene};
 
 /// A home for keys, GnuPG's and others. No path is long: sockets lie in it.
 pub struct Keys {
@@ -206,21 +206,4 @@ impl Drop for Keys {
 fn fingerprint(listing: &str) -> String {
     let line = listing.lines().find(|line| line.starts_with("fpr:")).expect("a fingerprint");
     line.split(':').nth(9).expect("a field").to_owned()
-}
-
-/// The script of a hook that appends what it is told of the certificate to `seen`, which lies at `path`, with what a clock has
-/// to do with left out, and the certificate itself, read as hooks read it.
-pub fn witness(path: &Path) -> String {
-    format!(
-        "{{ echo \"== $0 $1\"; env | grep ^GIT_PUSH_CERT | sort | sed -E \
-         's/^(GIT_PUSH_CERT_NONCE)=[0-9]+-[0-9a-f]+$/\\1=…/; s/^(GIT_PUSH_CERT_NONCE_SLOP=-?)[0-9]+$/\\1…/'\n\
-         test -z \"$GIT_PUSH_CERT\" || git cat-file blob $GIT_PUSH_CERT; }} >>'{}' 2>&1\n",
-        path.display()
-    )
-}
-
-/// The push with such a hook for each of `names`.
-pub fn witnessed(push: Push, names: &[&str]) -> Push {
-    let script = witness(&push.scene.path("seen"));
-    names.iter().fold(push, |push, name| push.hook(name, &script))
 }

@@ -1,4 +1,5 @@
-//! The way of a signed push: the nonce that it repeats, the transport that brings it, the certificate that is kept or not.
+//! What is in a certificate, and what becomes of it: the nonce that it repeats, the options that were signed, any bytes at all; kept
+//! with the repository, or gone with the push.
 
 pub mod support;
 
@@ -7,44 +8,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use balanced_receive_pack::certificate::nonce::Nonce;
 use support::{
     alike::Place,
-    balanced::{Balanced, Pushed, eventually},
+    balanced::eventually,
+    certificate::{HEADERS, NO_SIGNATURE, SEED, alike, alike_but_kept, unsigned, witnessed},
     gits,
-    in_front::{exec_path, was_served_by_us},
-    keys::{Keys, Tool, witness, witnessed},
     observe::Outcome,
     ours,
-    push::{Push, push, push_to},
+    push::{Push, pkt_line, push, push_to},
     scene::Scene,
     server,
-    ssh::SshServer,
-    web::WebServer,
 };
-
-const HEADERS: &str = "certificate version 0.1\npusher A U Thor <author@example.org> 1700000000 +0000\n";
-const NO_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----\n\nnone\n-----END PGP SIGNATURE-----\n";
-const SEED: &str = "sesame";
-
-/// A push whose certificate has these headers and a signature that nobody has made, to a server with a seed.
-fn unsigned(push: Push, headers: &str) -> Push {
-    let push = push.config("receive.certNonceSeed", SEED).config("gpg.program", "true");
-    push.certified(headers, |_| NO_SIGNATURE.into())
-}
 
 /// An update that pre-receive sees.
 fn update() -> Push {
     witnessed(push(), &["pre-receive"]).update("refs/heads/main", "main", "next")
-}
-
-/// Both programs' answer to the same push, which must be one: but for the nonce, which is never the same for long.
-fn alike(push: &Push) -> Outcome {
-    let (mut theirs, mut mine) = server::pushed_to_both(push);
-    for outcome in [&mut theirs, &mut mine] {
-        let line = &mut outcome.advertisement[0];
-        *line = line.split(' ').filter(|word| !word.starts_with("push-cert=")).collect::<Vec<_>>().join(" ");
-    }
-    let differences = mine.differences(&theirs, push.own_words);
-    assert!(differences.is_empty(), "they differ in\n{differences}\ngit: {theirs:#?}");
-    mine
 }
 
 /// What a program advertises as its nonce.
@@ -122,19 +98,11 @@ fn a_nonce_of_another_process_counts_only_where_each_request_has_one() {
         // Which nonce it is that hooks see, the text itself.
         let told = format!("echo $GIT_PUSH_CERT_NONCE >{}", push.scene.path("nonce").display());
         let push = unsigned(push.hook("post-receive", &told), &format!("{HEADERS}nonce {nonce}\n"));
-        let outcome = if stateless { server_alike(&push) } else { alike(&push) };
+        let outcome = alike(&push);
         assert!(outcome.seen.contains(&format!("\nGIT_PUSH_CERT_NONCE_{expected}\n")), "{ago} {slop}: {outcome:#?}");
         let shown = std::fs::read_to_string(push.scene.path("nonce")).expect("a nonce");
         assert_eq!(shown.trim_end() == nonce, expected == "STATUS=OK", "{shown} {nonce}");
     }
-}
-
-/// The same for an answer without advertisement.
-fn server_alike(push: &Push) -> Outcome {
-    let (theirs, mine) = server::pushed_to_both(push);
-    let differences = mine.differences(&theirs, push.own_words);
-    assert!(differences.is_empty(), "they differ in\n{differences}\ngit: {theirs:#?}");
-    mine
 }
 
 #[test]
@@ -179,31 +147,15 @@ fn push_options_other_than_those_signed_refuse_everything() {
         let headers = signed.iter().fold(HEADERS.to_owned(), |text, option| text + &format!("push-option {option}\n"));
         let push = update().delete("refs/heads/topic", "topic").config("receive.advertisePushOptions", "true");
         let push = if let Some(sent) = &sent { push.options(sent) } else { push };
-        let outcome = refused_alike(&unsigned(push, &headers), is_good);
+        let push = unsigned(push, &headers);
+        let outcome = if is_good { alike(&push) } else { alike_but_kept(&push) };
         let verdict = if is_good { "ok refs/heads/main" } else { "ng refs/heads/main inconsistent push options" };
         assert_eq!(outcome.report[1], verdict, "{signed:?} {sent:?}");
         assert!(outcome.seen.contains("hooks/pre-receive"), "{outcome:#?}");
     }
     // Where they were never offered, none were sent.
-    let outcome = refused_alike(&unsigned(update(), &format!("{HEADERS}push-option a\n")), false);
+    let outcome = alike_but_kept(&unsigned(update(), &format!("{HEADERS}push-option a\n")));
     assert_eq!(outcome.report[1], "ng refs/heads/main inconsistent push options");
-}
-
-/// As [`alike`]; but that git has kept the certificate of a push that is refused.
-fn refused_alike(push: &Push, is_good: bool) -> Outcome {
-    if is_good {
-        return alike(push);
-    }
-    let before = Outcome::found_in(&push.scene);
-    let (theirs, mine) = server::pushed_to_both(push);
-    assert_eq!((&mine.end, &mine.report, &mine.told), (&theirs.end, &theirs.report, &theirs.told), "ours on the left");
-    assert_eq!(
-        (&mine.seen, &mine.stderr, &mine.refs),
-        (&theirs.seen, &theirs.stderr, &theirs.refs),
-        "ours on the left"
-    );
-    assert_eq!((&mine.objects, &mine.files), (&before.objects, &before.files), "nothing is left");
-    mine
 }
 
 #[test]
@@ -257,7 +209,7 @@ fn a_certificate_without_an_end_or_with_updates_beside_it_is_fatal() {
         let end = whole.windows(13).position(|window| window == b"push-cert-end").expect("an end");
         let request = match &damage {
             None => whole[..end - 4].to_vec(),
-            Some(line) => [&whole[..end + 14], &support::push::pkt_line(line.as_bytes()), &whole[end + 14..]].concat(),
+            Some(line) => [&whole[..end + 14], &pkt_line(line.as_bytes()), &whole[end + 14..]].concat(),
         };
         let before = Outcome::found_in(&push.scene);
         let after = server::pushed(&push.raw(&request));
@@ -286,6 +238,29 @@ fn a_refused_push_leaves_no_certificate() {
 }
 
 #[test]
+fn a_refused_push_that_no_hook_hears_of_is_not_checked() {
+    let push = push().config("receive.hideRefs", "refs/heads").hook("post-receive", "exit 0");
+    let push = push.update("refs/heads/main", "main", "next").certified(HEADERS, |_| String::new());
+    assert_eq!(alike(&push).report[1], "ng refs/heads/main deny updating a hidden ref");
+}
+
+#[test]
+fn a_program_that_checks_signatures_is_a_child_in_traces() {
+    for (variable, expected) in [
+        ("GIT_TRACE", "trace: run_command: true --keyid-format=long --status-fd=1 --verify "),
+        ("GIT_TRACE2_EVENT", "\"argv\":[\"true\",\"--keyid-format=long\",\"--status-fd=1\",\"--verify\","),
+    ] {
+        let push = unsigned(update(), HEADERS).env(variable, "SCENE/trace");
+        for program in [ours(), &gits()] {
+            push.scene.write("trace", "");
+            server::run(program, &push, &push.bytes());
+            let trace = std::fs::read_to_string(push.scene.path("trace")).expect("a trace");
+            assert!(trace.contains(expected), "{} {variable}: {trace}", program.display());
+        }
+    }
+}
+
+#[test]
 fn the_certificate_of_a_deletion_is_kept_with_the_repository() {
     for refs in ["files", "reftable"] {
         let push = witnessed(push_to("sha1", refs), &["pre-receive", "post-receive"]);
@@ -301,137 +276,4 @@ fn a_certificate_that_is_there_already_is_not_written_twice() {
     let again = server::pushed(&push);
     assert!(again.report[1].starts_with("ng refs/heads/main"), "{again:#?}");
     assert_eq!(before, again.files.iter().filter(|name| name.contains("objects/")).collect::<Vec<_>>());
-}
-
-/// The client's repository, ready to sign with a new key, and the server's, to check it and to ask for it.
-fn prepared(scene: &Scene, keys: &Keys, tool: Tool) -> support::keys::Key {
-    let key = keys.make(tool, "alice");
-    keys.used_by_client(scene, &key);
-    keys.trusted_by_server(scene);
-    scene.git("server.git", &["config", "receive.certNonceSeed", SEED]);
-    scene.git("server.git", &["config", "receive.advertisePushOptions", "true"]);
-    for hook in ["pre-receive", "post-receive"] {
-        scene.hook(hook, &witness(&scene.path("seen")));
-    }
-    key
-}
-
-/// Both hooks saw a good signature of `key` and this word for the nonce.
-fn expect_good(scene: &Scene, key: &support::keys::Key, nonce: &str) {
-    let seen = std::fs::read_to_string(scene.path("seen")).expect("hooks");
-    for line in [
-        format!("KEY={}", key.id),
-        format!("SIGNER={}", key.signer),
-        "STATUS=G".into(),
-        format!("NONCE_STATUS={nonce}"),
-    ] {
-        assert_eq!(seen.matches(&format!("GIT_PUSH_CERT_{line}\n")).count(), 2, "{line} in {seen}");
-    }
-    assert_eq!(seen.matches("\npush-option ship it\n").count(), 2, "{seen}");
-    scene.git("server.git", &["fsck", "--full", "--strict"]);
-}
-
-const ARGUMENTS: [&str; 5] = ["--signed", "--push-option=ship it", "next:main", "v2", ":topic"];
-
-#[test]
-fn a_client_signs_with_each_tool() {
-    let Some(keys) = Keys::new() else { return };
-    for tool in Tool::ALL {
-        let scene = Scene::new("sha1", "files");
-        let key = prepared(&scene, &keys, tool);
-        let (pushed, said) = server::git_push(&scene, &[&["../server.git"], &ARGUMENTS[..]].concat());
-        assert!(pushed, "{tool:?}: {said}");
-        expect_good(&scene, &key, "OK");
-    }
-}
-
-#[test]
-fn a_client_signs_through_ssh() {
-    let Some(keys) = Keys::new() else { return };
-    let scene = Scene::new("sha1", "files");
-    let key = prepared(&scene, &keys, Tool::SshKeygen);
-    let path = std::env::var("PATH").expect("a PATH");
-    let Some(server) = SshServer::start(&scene, &path) else { return };
-    let program = format!("--receive-pack={}", ours().display());
-    let (pushed, said) = server.push(&scene, &[&program, "--signed", "--push-option=ship it"], &ARGUMENTS[2..]);
-    assert!(pushed && was_served_by_us(&scene), "{said}");
-    expect_good(&scene, &key, "OK");
-}
-
-#[test]
-fn a_client_signs_through_http_where_each_request_has_its_own_process() {
-    let Some(keys) = Keys::new() else { return };
-    for tool in [Tool::Gpg, Tool::SshKeygen] {
-        let scene = Scene::new("sha1", "files");
-        let key = prepared(&scene, &keys, tool);
-        scene.git("server.git", &["config", "http.receivepack", "true"]);
-        scene.git("server.git", &["config", "receive.certNonceSlop", "3600"]);
-        let settings = format!("fastcgi_param GIT_EXEC_PATH {};\n", exec_path(&scene).display());
-        let Some(server) = WebServer::start(&scene, &settings) else { return };
-        let (pushed, said) = server.push(&scene, &[], &ARGUMENTS);
-        assert!(pushed && was_served_by_us(&scene), "{tool:?}: {said}");
-        expect_good(&scene, &key, "OK");
-    }
-}
-
-/// A balanced repository whose hook writes down what it is told, and then does as `script` says.
-fn balanced(keys: &Keys, script: &str) -> (Balanced, support::keys::Key) {
-    let balanced = Balanced::new();
-    let key = keys.make(Tool::SshKeygen, "alice");
-    keys.used_by_client(&balanced.scene, &key);
-    keys.trusted_by_server(&balanced.scene);
-    balanced.config("receive.certNonceSeed", SEED);
-    balanced.hook(&format!("{}\n{script}", witness(&balanced.path("seen"))));
-    (balanced, key)
-}
-
-fn sign_and_push(balanced: &Balanced, refspecs: &[&str]) -> Pushed {
-    balanced.push(&[&["--signed"], refspecs].concat())
-}
-
-#[test]
-fn a_vote_is_told_who_signed_and_a_no_leaves_no_certificate() {
-    let Some(keys) = Keys::new() else { return };
-    let (balanced, key) = balanced(&keys, "test $1 != prepared");
-    for refspecs in [&["next:main", "side:new"][..], &[":topic"]] {
-        let before = balanced.listing();
-        sign_and_push(&balanced, refspecs).expect_no("balanced_update hook declined");
-        assert_eq!(balanced.listing(), before, "{refspecs:?}");
-    }
-    for phase in ["prepared", "aborted"] {
-        assert_eq!(balanced.seen().matches(&format!("balanced_update {phase}\nGIT_PUSH_CERT=")).count(), 2);
-    }
-    assert_eq!(balanced.seen().matches(&format!("GIT_PUSH_CERT_KEY={}\n", key.id)).count(), 4);
-}
-
-#[test]
-fn a_yes_keeps_the_certificate() {
-    let Some(keys) = Keys::new() else { return };
-    let (balanced, _) = balanced(&keys, "");
-    for (count, refspecs) in [&["next:main", "side:new"][..], &[":topic"]].into_iter().enumerate() {
-        sign_and_push(&balanced, refspecs).expect_yes();
-        let seen = balanced.seen();
-        let certificates = seen.matches("-----BEGIN SSH SIGNATURE-----").count();
-        assert_eq!(certificates, 2 * (count + 1), "it is there before the vote and after it: {seen}");
-        assert_eq!(seen.matches("GIT_PUSH_CERT_NONCE_STATUS=OK\n").count(), 2 * (count + 1), "{seen}");
-    }
-    balanced.check_clean();
-}
-
-#[test]
-fn a_recovery_tells_the_hook_who_signed() {
-    let Some(keys) = Keys::new() else { return };
-    let (balanced, key) = balanced(&keys, "if test $1 = prepared; then kill -9 $PPID; fi");
-    assert!(!sign_and_push(&balanced, &["next:main", ":topic"]).accepted);
-    let told = |phase: &str| {
-        let seen = balanced.seen();
-        let part = seen.split("== ").find(|part| part.starts_with(&format!("hooks/balanced_update {phase}\n")));
-        part.unwrap_or_else(|| panic!("no {phase} in {seen}")).split_once('\n').expect("lines").1.to_owned()
-    };
-    let (status, printed) = balanced.recover();
-    assert!(status == 0 && printed.contains("carried out"), "{printed}");
-    assert!(told("prepared").contains(&format!("GIT_PUSH_CERT_KEY={}\n", key.id)));
-    assert_eq!(told("in-doubt"), told("prepared"));
-    assert_eq!(told("committed"), told("prepared"));
-    balanced.check_clean();
 }
