@@ -1,4 +1,4 @@
-//! The programs that check signatures: which they are (git-config, "gpg.<format>.program"), and how they are run.
+//! The programs that check signatures: which they are (git-config, "gpg.program" and its like), and how they are run.
 
 use std::{
     ffi::{OsStr, OsString},
