@@ -14,7 +14,10 @@ use anyhow::{Context, Result};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
-    balanced::{recover::Asked, settle::settle, transaction_id::TransactionId},
+    balanced::{
+        beside::{self, Beside},
+        transaction_id::TransactionId,
+    },
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
@@ -41,11 +44,7 @@ const READ_AHEAD: usize = 64 * 1024;
 /// Serve one push as the command line asks for it. Errors end the program with status 128; refused refs do not.
 pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
-    for finding in settle(&repository, &config, Asked::ByPush)? {
-        if finding.outcome.is_in_doubt() {
-            say!("warning: {finding}");
-        }
-    }
+    let mut beside = Beside::begin(&repository, &config)?;
     let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
@@ -64,11 +63,19 @@ pub fn serve(cli: &Cli) -> Result<()> {
     if let Some(session) = &request.capabilities.session_id {
         trace::transfer("client-sid", session);
     }
-    if !cli.stateless_rpc {
-        // The client may have taken its time.
+    let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
+    if let Some(interval) = config.keep_alive {
+        sideband.keep_alive(interval)?;
+    }
+    let mut has_waited = !cli.stateless_rpc;
+    if let Some(beside) = &mut beside {
+        let names = request.commands.iter().map(|command| full_name(&repository, command.name()));
+        has_waited |= beside.wait_if_it_concerns(names, &repository, &config);
+    }
+    if has_waited {
+        // The client may have taken its time, and so may a hook.
         snapshot = snapshot.refresh(&repository)?;
     }
-    let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
     let options = request.push_options.as_deref().unwrap_or_default();
     let hooks = Hooks::new(&repository, &config, &sideband, options)?;
     let push = Push {
@@ -84,7 +91,11 @@ pub fn serve(cli: &Cli) -> Result<()> {
         hooks: &hooks,
         request: &request,
     };
-    push.carry_through(input)
+    push.carry_through(input)?;
+    if let Some(beside) = &mut beside {
+        beside.wait(beside::MOMENT);
+    }
+    Ok(())
 }
 
 /// A push, and all that its steps need to know.
@@ -108,9 +119,6 @@ struct Push<'a> {
 impl Push<'_> {
     fn carry_through(&self, input: BufReader<File>) -> Result<()> {
         let mut commands = self.request.commands.clone();
-        if let Some(interval) = self.config.keep_alive {
-            self.sideband.keep_alive(interval)?;
-        }
         let taken_in = if self.request.has_pack() { self.take_in(input).map(Some) } else { Ok(None) };
         let unpack_failure = taken_in.as_ref().err().map(|reason| BString::from(reason.to_string()));
         match taken_in {
@@ -271,7 +279,7 @@ impl Push<'_> {
     }
 
     fn full_name(&self, name: &BStr) -> BString {
-        [self.repository.namespace.as_slice(), name].concat().into()
+        full_name(self.repository, name)
     }
 
     fn report(&self, unpack_failure: Option<&BStr>, commands: &[Command]) {
@@ -282,6 +290,11 @@ impl Push<'_> {
                 .ok();
         }
     }
+}
+
+/// The name of a ref in the repository that is `name` in the namespace of the push.
+fn full_name(repository: &Repository, name: &BStr) -> BString {
+    [repository.namespace.as_slice(), name].concat().into()
 }
 
 fn refuse_all(commands: &mut [Command], why: &Refusal) {

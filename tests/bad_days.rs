@@ -9,10 +9,7 @@ use std::{
 };
 
 use nix::sys::signal::{Signal, kill};
-use support::balanced::{Balanced, Pushed, eventually, process_in};
-
-/// A push of every kind of change: an update of a loose ref and of a packed one, a creation, the deletion of a packed ref.
-const EVERY_KIND: [&str; 4] = ["next:main", "side:old", "next2:deep/in/here", ":refs/tags/v1"];
+use support::balanced::{Balanced, EVERY_KIND, Pushed, eventually, process_in};
 
 /// A yes, with packed-refs locked by somebody who never frees it: the push is decided, and cannot be carried out.
 const YES_BUT_STUCK: &str = r#"echo "$1" >>"$SEEN"; [ "$1" != prepared ] || : >packed-refs.lock"#;

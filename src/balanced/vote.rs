@@ -1,8 +1,10 @@
 //! The vote on a push whose every check has passed, and what follows from it: Prepared to Decided, and from there to the
 //! end. What is on disk at each step, and why a sudden end of the machine cannot hurt, is in ARCHITECTURE.md.
 
+use std::os::unix::ffi::OsStrExt;
+
 use anyhow::{Result, bail};
-use bstr::BString;
+use bstr::{BString, ByteSlice};
 
 use super::{ballot::Ballot, recover::Asked, settle::settle, survivors};
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     config::Config,
     hooks::{Answer, Hooks, balanced_update::Phase},
     interrupt::{Diverted, Interrupts},
-    objects::quarantine::{self, Quarantine},
+    objects::quarantine::Quarantine,
     refs::{
         checkout::WorkTreeUpdate,
         transaction::{self, Aborted, Committed, Prepared, Settled, Undone, Unfinished, Voting},
@@ -82,9 +84,8 @@ impl<'a> Vote<'a> {
         if let Some(Err(err)) = quarantine.as_ref().map(Quarantine::sync) {
             return Ok(Err(Refused::by_repository(format!("{err:#}"))));
         }
-        let name = prepared.transaction().map(quarantine::name_for).filter(|_| quarantine.is_some());
-        let name = name.map(BString::from);
-        let voting = match prepared.open_vote(name.as_ref().map(|name| name.as_ref()), self.options) {
+        let directory = quarantine.as_ref().map(|quarantine| quarantine.dir().as_os_str().as_bytes().as_bstr());
+        let voting = match prepared.open_vote(directory, self.options) {
             Ok(voting) => voting,
             Err(aborted) => return Ok(Err(aborted.into())),
         };

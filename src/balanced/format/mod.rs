@@ -13,7 +13,7 @@
 //! | `update <number> <how> <old> <new> <peeled> <ref>` | what is voted upon: how it commits (`together`, `packed`, `alone`, `not`), null for no object; the number names its staged file |
 //! | `log <old> <new> <make> <ref>` | a line that a reflog gets; 1 to make that log if it is not there |
 //! | `identity <name, mail and time>` | what such a line says of the committer |
-//! | `objects <directory>` | the quarantine, below the object directory |
+//! | `objects <directory>` | the quarantine, which lies in the object directory of the push |
 //! | `option <text>` | a push option, which hooks are shown |
 //! | `voting` | all of that is on disk, and the vote is about to be asked for |
 //! | `decided` | the vote was a yes |

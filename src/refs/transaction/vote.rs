@@ -60,13 +60,7 @@ pub struct Settled {
 }
 
 impl<'a> Prepared<'a> {
-    /// The name of the transaction, if it has one.
-    pub fn transaction(&self) -> Option<&TransactionId> {
-        self.journal.as_ref().map(Journal::id)
-    }
-
-    /// Write everything down that a vote may decide; `objects` is the quarantine's name in the object directory, `options` are
-    /// the push options.
+    /// Write everything down that a vote may decide; `objects` is the path of the quarantine, `options` are the push options.
     ///
     /// Only what was prepared [for a vote](super::Queued::prepare_for_vote) may come here. The new objects are on disk by then.
     pub fn open_vote(mut self, objects: Option<&BStr>, options: &[BString]) -> Result<Voting<'a>, Aborted> {
@@ -255,8 +249,14 @@ impl Settled {
     pub fn told(mut self) -> Committed {
         if let Some(mut journal) = self.journal.take() {
             journal.reach(State::Told).ok();
+            journal.remove();
         }
         std::mem::take(&mut self.committed)
+    }
+
+    /// Leave the telling to whoever has the journal.
+    pub fn untold(mut self) -> Option<Journal> {
+        self.journal.take()
     }
 }
 
