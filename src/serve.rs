@@ -29,6 +29,7 @@ use crate::{
         database::Database,
         intake::{Intake, UnpackError},
         quarantine::Quarantine,
+        removals::Untouched,
         shallow::Shallow,
     },
     refs::{aliases, alternates, snapshot::Snapshot, transaction::Mode, visibility::HiddenRefs},
@@ -180,10 +181,13 @@ impl Push<'_> {
     /// Give every command its verdict, and carry out those that nothing speaks against.
     fn decide_and_write(&self, quarantine: Option<Quarantine>, commands: &mut [Command]) -> Result<()> {
         let hidden = HiddenRefs::new(&self.config.hide_refs);
+        let mut untouched = None;
         if let Some(quarantine) = &quarantine
             && !self.cli.skip_connectivity_check
         {
-            self.refuse_incomplete(quarantine, &hidden, commands)?;
+            // A vote takes its time, and others may tidy up meanwhile.
+            untouched = self.config.balanced_atomic.then(|| Untouched::since_now(&self.database));
+            self.refuse_incomplete((&self.database, self.snapshot), quarantine, &hidden, commands)?;
         }
         self.refuse_hidden(&hidden, commands);
         proc_receive_refs::mark(&self.config.values, commands)?;
@@ -206,7 +210,7 @@ impl Push<'_> {
             return Ok(());
         }
         if self.config.balanced_atomic {
-            return self.put_to_vote(quarantine, &inside, commands);
+            return self.put_to_vote(quarantine, untouched.as_ref(), &inside, commands);
         }
         let _kept = match quarantine.map(Quarantine::migrate).transpose() {
             Ok(kept) => kept,
@@ -232,17 +236,36 @@ impl Push<'_> {
     }
 
     /// All that a new value reaches must be there, in quarantine or behind what the repository vouches for.
-    fn refuse_incomplete(&self, quarantine: &Quarantine, hidden: &HiddenRefs, commands: &mut [Command]) -> Result<()> {
+    fn refuse_incomplete(
+        &self,
+        (database, snapshot): (&Database, &Snapshot),
+        quarantine: &Quarantine,
+        hidden: &HiddenRefs,
+        commands: &mut [Command],
+    ) -> Result<()> {
         let alternates = alternates::tips(self.repository, self.config);
         let grounds = Grounds {
-            database: &self.database.with_quarantine(quarantine.dir(), self.repository.hash)?,
-            tips: &Tips { repository: self.repository, snapshot: self.snapshot, hidden, alternates: &alternates },
+            database: &database.with_quarantine(quarantine.dir(), self.repository.hash)?,
+            tips: &Tips { repository: self.repository, snapshot, hidden, alternates: &alternates },
             config: self.config,
             shallow: self.shallow,
             client_shallow: &self.request.shallow,
         };
         connectivity::check(&grounds, self.sideband, self.has_progress(), commands);
         Ok(())
+    }
+
+    /// True if nothing of that was removed since, so far as anybody can have.
+    fn is_still_complete(&self, quarantine: &Quarantine, untouched: &Untouched, commands: &[Command]) -> Result<bool> {
+        if untouched.holds() {
+            return Ok(true);
+        }
+        let mut commands: Vec<Command> = commands.iter().filter(|command| !command.is_refused()).cloned().collect();
+        // As they are now: the ref that vouched for an object may be gone as well.
+        let (database, snapshot) = (Database::open(self.repository)?, Snapshot::read(self.repository)?);
+        let hidden = HiddenRefs::new(&self.config.hide_refs);
+        self.refuse_incomplete((&database, &snapshot), quarantine, &hidden, &mut commands)?;
+        Ok(!commands.iter().any(Command::is_refused))
     }
 
     /// A client cannot see hidden refs, and must not guess at them.

@@ -249,3 +249,42 @@ fn a_full_disk_refuses_or_delays_and_never_mixes() {
         balanced.check_clean();
     }
 }
+
+#[test]
+fn objects_that_are_tidied_away_during_the_vote_are_missed_before_the_yes_counts() {
+    // What the pushed commit is on, `side`, is there: since a ref reaches it, which goes, or as what a deleted one left.
+    for is_reached in [true, false] {
+        for tidies_up in [true, false] {
+            let balanced = Balanced::new();
+            let commit = "commit refs/heads/onside\ncommitter C <c@example.org> 1700000000 +0000\ndata 0\n\
+                          from refs/heads/side\nM 100644 inline x\ndata 1\nx\n";
+            balanced.scene.feed("client.git", &["fast-import", "--quiet"], commit.as_bytes());
+            balanced.scene.git("server.git", &["fetch", "-q", "../client.git", "side:keeper"]);
+            if !is_reached {
+                balanced.scene.git("server.git", &["update-ref", "-d", "refs/heads/keeper"]);
+            }
+            let deletes = if is_reached { "git update-ref -d refs/heads/keeper" } else { ":" };
+            let tidies = if tidies_up { "git gc --prune=now -q" } else { ":" };
+            balanced.hook(&format!(
+                "[ \"$1\" = prepared ] || exit 0
+                unset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+                {{ {deletes}; {tidies}; }} >&2"
+            ));
+            let before = balanced.refs();
+            let pushed = balanced.push(&["onside:new", "next:main"]);
+            balanced.check_clean();
+            if !tidies_up {
+                pushed.expect_yes();
+                continue;
+            }
+            pushed.expect_no("atomic transaction failed");
+            assert!(pushed.said.contains("objects that it needs were removed during the vote"), "{}", pushed.said);
+            let kept = |line: &&str| !line.contains("refs/heads/keeper");
+            assert_eq!(balanced.refs(), before.lines().filter(kept).collect::<Vec<_>>().join("\n"));
+            // Whoever pushes again sends what is needed.
+            balanced.hook("");
+            balanced.push(&["onside:new", "next:main"]).expect_yes();
+            balanced.check_clean();
+        }
+    }
+}

@@ -46,6 +46,8 @@ pub struct Vote<'a> {
 pub struct Stakes<'a> {
     /// The new objects, if there are any.
     pub quarantine: Option<Quarantine>,
+    /// Tells whether all is still there that the new values reach, in the quarantine and behind it.
+    pub is_complete: &'a dyn Fn(&Quarantine) -> Result<bool>,
     /// The work trees that follow, with the number of the edit that each is about.
     pub work_trees: Vec<(usize, WorkTreeUpdate<'a>)>,
 }
@@ -77,7 +79,7 @@ impl<'a> Vote<'a> {
     /// A refusal has undone everything, and told the hook so if it was asked. A signal that arrives before the decision is on
     /// disk does the same, and then ends the process.
     pub fn hold(&'a self, prepared: Prepared<'a>, stakes: Stakes<'a>) -> Result<Result<Decided<'a>, Refused>> {
-        let Stakes { quarantine, work_trees } = stakes;
+        let Stakes { quarantine, is_complete, work_trees } = stakes;
         if !self.hooks.can_vote() {
             return Ok(Err(Refused::by_hook(DECLINED)));
         }
@@ -104,7 +106,10 @@ impl<'a> Vote<'a> {
         }
         let decision = match refusal_of(answer) {
             Some(refused) => Err((voting.refuse(), refused)),
-            None => self.decide(voting, quarantine.as_ref(), work_trees, &inside, &signals),
+            None => {
+                let objects = quarantine.as_ref().map_or(Ok(()), |quarantine| check_objects(quarantine, is_complete));
+                self.decide(voting, objects, work_trees, &inside, &signals)
+            }
         };
         match decision {
             Ok(refs) => Ok(Ok(Decided { vote: self, refs, quarantine, ballot, signals })),
@@ -122,18 +127,16 @@ impl<'a> Vote<'a> {
         }
     }
 
-    /// The yes is heard: see whether all is still as it was, change the work trees, and put the decision on disk.
+    /// The yes is heard: see whether all is still as it was, the `objects` too, change the work trees, and put the decision on disk.
     fn decide(
         &self,
         voting: Voting<'a>,
-        quarantine: Option<&Quarantine>,
+        objects: Result<(), Refused>,
         work_trees: Vec<(usize, WorkTreeUpdate<'a>)>,
         inside: &Hooks<'_>,
         signals: &Diverted,
     ) -> Result<transaction::Decided<'a>, (Undone, Refused)> {
-        let names = quarantine.map_or(Ok(()), Quarantine::check_names);
-        let names = names.map_err(|err| Refused::by_repository(format!("{err:#}")));
-        let mut ready = names.and_then(|()| voting.check().map_err(Refused::from));
+        let mut ready = objects.and_then(|()| voting.check().map_err(Refused::from));
         for (edit, work_tree) in work_trees {
             if ready.is_ok() {
                 let followed =
@@ -200,6 +203,15 @@ fn carry_out(refs: transaction::Decided<'_>, quarantine: Option<&Quarantine>, lo
             }
             bail!("{why}")
         }
+    }
+}
+
+/// Fails if the objects cannot be used any more: others may have gone, or come under the same names.
+fn check_objects(quarantine: &Quarantine, is_complete: &dyn Fn(&Quarantine) -> Result<bool>) -> Result<(), Refused> {
+    let checked = quarantine.check_names().and_then(|()| is_complete(quarantine));
+    match checked.map_err(|err| Refused::by_repository(format!("{err:#}")))? {
+        true => Ok(()),
+        false => Err(Refused::by_repository("objects that it needs were removed during the vote".into())),
     }
 }
 
