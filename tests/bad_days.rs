@@ -83,6 +83,30 @@ fn what_is_decided_waits_for_objects_that_are_gone() {
 }
 
 #[test]
+fn a_decision_waits_for_an_object_that_lies_below_the_new_values() {
+    let balanced = Balanced::new();
+    // There, and reached by nobody; so it is not written to the quarantine once more.
+    balanced.scene.git("server.git", &["fetch", "-q", "../client.git", "next:gone"]);
+    balanced.scene.git("server.git", &["update-ref", "-d", "refs/heads/gone"]);
+    let next = balanced.theirs("next");
+    let object = balanced.path("server.git/objects").join(&next[..2]).join(&next[2..]);
+    balanced.config("receive.balancedTimeout", "1");
+    balanced.config("core.packedRefsTimeout", "50");
+    balanced.hook(YES_BUT_STUCK);
+    assert!(!balanced.push(&["next2:main", "side:old"]).accepted);
+    fs::remove_file(balanced.path("server.git/packed-refs.lock")).unwrap();
+    let refs = balanced.refs();
+    fs::rename(&object, balanced.path("hidden")).unwrap();
+    let (exit, printed) = balanced.recover();
+    assert!(exit == 1 && printed.contains("an object that its new values need is missing"), "{printed}");
+    assert_eq!(balanced.refs(), refs);
+    fs::rename(balanced.path("hidden"), &object).unwrap();
+    let (exit, printed) = balanced.recover();
+    assert!(exit == 0 && printed.contains("carried out"), "{printed}");
+    balanced.check_clean();
+}
+
+#[test]
 fn a_directory_that_bars_one_ref_does_not_keep_a_push_from_its_end() {
     // Before the vote it is met at once, and nobody is asked.
     let balanced = Balanced::with_hook(r#"echo "$1" >>"$SEEN""#);

@@ -118,6 +118,7 @@ fn recover(repository: &Repository, asked: Asked, verdict: Verdict) -> (Vec<Find
     let mut parties = Parties {
         ask: &mut |_| verdict,
         bring_in: &mut |_, path| panic!("there is no {}", path.display()),
+        find_objects: &mut |_| Ok(()),
         clear: &mut |_, path| panic!("there is no {}", path.display()),
         tell: &mut |_, committed| told.push(committed),
     };

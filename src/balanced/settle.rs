@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bstr::BString;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -71,6 +71,10 @@ pub fn settle(repository: &Repository, config: &Config, asked: Asked) -> Result<
         ask: &mut |found| case.ask(found).unwrap_or_else(|err| unknown(found.id, &err)),
         bring_in: &mut |found, dir| {
             kept.push(case.quarantine(found, dir)?.link_in()?);
+            Ok(())
+        },
+        find_objects: &mut |found| {
+            ensure!(case.is_complete(found, None)?, "an object that its new values need is missing");
             Ok(())
         },
         clear: &mut |found, dir| case.quarantine(found, dir)?.clear(),

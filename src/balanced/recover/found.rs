@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use bstr::BString;
 
 use super::{
@@ -54,22 +54,14 @@ impl Found<'_> {
             // It goes only when the refs are written, and without its objects they must not be.
             (parties.bring_in)(self, &quarantine).map_err(say)?;
         }
+        // Where the quarantine is out of sight, so may they be, and no ref is to name what nobody has; and time has passed in
+        // which others may have tidied up.
+        (parties.find_objects)(self).map_err(say)?;
         let database = Database::open(self.repository).map_err(say)?;
-        // Where the quarantine is out of sight, so may they be, and no ref is to name what nobody has.
-        self.find_values(&database).map_err(say)?;
         let (repository, config, interrupts) = (self.repository, recovery.config, recovery.interrupts);
         let decided = Decided::resume(repository, config, interrupts, &database, journal, &self.intent)?;
         let settled = decided.commit(&|| {}).map_err(|Unfinished(why)| why)?;
         settled.untold().ok_or_else(|| "it has no journal".into())
-    }
-
-    /// Fails if the object of a new value is missing.
-    fn find_values(&self, database: &Database) -> Result<()> {
-        for update in self.intent.updates.iter().filter(|update| !update.new.is_null()) {
-            let id = update.new;
-            ensure!(database.header(&id)?.is_some(), "object {id}, the new value of '{}', is missing", update.name);
-        }
-        Ok(())
     }
 
     /// True if each ref is still locked for this transaction.

@@ -64,6 +64,8 @@ pub struct Parties<'p> {
     pub ask: &'p mut dyn FnMut(&Found<'_>) -> Verdict,
     /// Give the objects of the quarantine that has this path their names among the repository's; some may have them already.
     pub bring_in: &'p mut dyn FnMut(&Found<'_>, &Path) -> Result<()>,
+    /// Fails if not all is there, out of quarantine, that the new values reach.
+    pub find_objects: &'p mut dyn FnMut(&Found<'_>) -> Result<()>,
     /// The refs have their values: the quarantine that has this path goes, and what keeps its packs from being removed.
     pub clear: &'p mut dyn FnMut(&Found<'_>, &Path) -> Result<()>,
     /// Tell what became of it, true if it was carried out; possibly not for the first time.
