@@ -17,6 +17,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::{
     format::{Checksum, State, Text},
     intent::Intent,
+    survivors::Group,
     transaction_id::TransactionId,
 };
 use crate::{
@@ -206,11 +207,21 @@ impl Journal {
         self.append(Text::behind(&self.checksum).state(state))
     }
 
+    /// Write down that a hook is being asked, which is the process `leader` and leads a group.
+    pub fn note_hook(&mut self, leader: u32) -> io::Result<()> {
+        let Some(group) = Group::led_by(leader) else { return Ok(()) };
+        self.write(Text::behind(&self.checksum).hook(group), false)
+    }
+
     fn append(&mut self, text: Text) -> io::Result<()> {
+        self.write(text, self.durable)
+    }
+
+    fn write(&mut self, text: Text, synced: bool) -> io::Result<()> {
         let (bytes, checksum) = text.finish();
         let length = (&*self.file).stream_position()?;
         let written = (&*self.file).write_all(&bytes);
-        let written = written.and_then(|()| if self.durable { self.file.sync_data() } else { Ok(()) });
+        let written = written.and_then(|()| if synced { self.file.sync_data() } else { Ok(()) });
         match written {
             Ok(()) => self.checksum = checksum,
             Err(_) => {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     command::Command,
     config::Config,
-    hooks::{Answer, Hooks, balanced_update::Phase},
+    hooks::{Answer, Hooks, balanced_update::Phase, runner::Limits},
     interrupt::Interrupts,
     objects::{
         connectivity::{self, Grounds, Tips},
@@ -108,7 +108,7 @@ impl Case<'_> {
     /// What the hook says of a vote whose outcome nobody wrote down.
     fn ask(&self, found: &Found<'_>) -> Result<Verdict> {
         let Found { id, intent, repository, .. } = found;
-        if !survivors::end(id) {
+        if !survivors::end(id, found.hook) {
             say!("error: a hook of {id} cannot be ended, so nobody asks again what it says");
             return Ok(Verdict::Unknown);
         }
@@ -118,8 +118,8 @@ impl Case<'_> {
         if !hooks.can_vote() {
             return Ok(Verdict::Unknown);
         }
-        let timeout = self.config.balanced_timeout;
-        let answer = hooks.balanced_update(Phase::InDoubt, &ballot(found), timeout, None)?;
+        let limits = Limits::within(self.config.balanced_timeout);
+        let answer = hooks.balanced_update(Phase::InDoubt, &ballot(found), limits)?;
         Ok(match answer {
             Answer::Yes if self.is_complete(found, quarantine.as_ref())? => Verdict::Yes,
             Answer::Yes => {
@@ -164,7 +164,7 @@ impl Case<'_> {
     fn tell(&self, found: &Found<'_>, is_committed: bool) -> Result<()> {
         let hooks = Hooks::new(found.repository, self.config, &self.sideband, &found.intent.options)?;
         let phase = if is_committed { Phase::Committed } else { Phase::Aborted };
-        hooks.balanced_update(phase, &ballot(found), self.config.balanced_timeout, None)?;
+        hooks.balanced_update(phase, &ballot(found), Limits::within(self.config.balanced_timeout))?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The vote on a push whose every check has passed, and what follows from it: Prepared to Decided, and from there to the
 //! end. What is on disk at each step, and why a sudden end of the machine cannot hurt, is in ARCHITECTURE.md.
 
-use std::os::unix::ffi::OsStrExt;
+use std::{os::unix::ffi::OsStrExt, sync::Mutex};
 
 use anyhow::{Result, bail};
 use bstr::{BString, ByteSlice};
@@ -10,7 +10,7 @@ use super::{ballot::Ballot, recover::Asked, settle::settle, survivors};
 use crate::{
     command::Refusal,
     config::Config,
-    hooks::{Answer, Hooks, balanced_update::Phase},
+    hooks::{Answer, Hooks, balanced_update::Phase, runner::Limits},
     interrupt::{Diverted, Interrupts},
     objects::quarantine::Quarantine,
     refs::{
@@ -87,7 +87,7 @@ impl<'a> Vote<'a> {
             return Ok(Err(Refused::by_repository(format!("{err:#}"))));
         }
         let directory = quarantine.as_ref().map(|quarantine| quarantine.dir().as_os_str().as_bytes().as_bstr());
-        let voting = match prepared.open_vote(directory, self.options) {
+        let mut voting = match prepared.open_vote(directory, self.options) {
             Ok(voting) => voting,
             Err(aborted) => return Ok(Err(aborted.into())),
         };
@@ -95,14 +95,23 @@ impl<'a> Vote<'a> {
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
         let inside = self.hooks.inside(&environment);
         let signals = self.interrupts.divert()?;
-        let answer = inside.balanced_update(Phase::Prepared, &ballot, self.config.balanced_timeout, Some(&signals));
+        let journal = Mutex::new(voting.journal());
+        let started = |hook| {
+            let noted = journal.lock().map(|mut journal| journal.as_mut().map_or(Ok(()), |it| it.note_hook(hook)));
+            if let Ok(Err(err)) = noted {
+                say!("error: cannot write down which process was asked: {err}");
+            }
+        };
+        let limits = Limits::within(self.config.balanced_timeout);
+        let limits = Limits { interrupts: Some(&signals), started: Some(&started), ..limits };
+        let answer = inside.balanced_update(Phase::Prepared, &ballot, limits);
         let answer = answer.unwrap_or_else(|err| {
             say!("error: {err:#}");
             Answer::Failed
         });
         if answer == Answer::TimedOut {
             // Its group is gone by now; what has left that is not to work on.
-            survivors::end(&ballot.transaction);
+            survivors::end(&ballot.transaction, None);
         }
         let decision = match refusal_of(answer) {
             Some(refused) => Err((voting.refuse(), refused)),
@@ -155,7 +164,7 @@ impl<'a> Vote<'a> {
 
     /// Tell the hook what became of the push. What it answers changes nothing, and is told the person who pushes.
     fn tell(&self, phase: Phase, ballot: &Ballot) {
-        match self.hooks.balanced_update(phase, ballot, self.config.balanced_timeout, None) {
+        match self.hooks.balanced_update(phase, ballot, Limits::within(self.config.balanced_timeout)) {
             Ok(Answer::Yes | Answer::NoHook) => {}
             Ok(_) => {
                 let phase = phase.as_str();

@@ -16,6 +16,7 @@
 //! | `objects <directory>` | the quarantine, which lies in the object directory of the push |
 //! | `option <text>` | a push option, which hooks are shown |
 //! | `voting` | all of that is on disk, and the vote is about to be asked for |
+//! | `hook <pid> <start> <session>` | the process group of a hook that is asked; not synced, since it dies with the machine |
 //! | `decided` | the vote was a yes |
 //! | `aborted` | it was not, and what was prepared is being undone |
 //! | `committed` | the refs have their new values on disk |
@@ -36,7 +37,7 @@ use bstr::BStr;
 pub(super) use self::lines::Checksum;
 use self::lines::escape;
 pub use self::{entry::Entry, writer::Writer};
-use super::{intent::Intent, transaction_id::TransactionId};
+use super::{intent::Intent, survivors::Group, transaction_id::TransactionId};
 use crate::refs::paths::Paths;
 
 /// How far a transaction came.
@@ -137,6 +138,16 @@ impl Text {
             self = self.line(&[b"option", option]);
         }
         self
+    }
+
+    pub(super) fn hook(self, group: Group) -> Self {
+        let Group { leader, start, session } = group;
+        self.line(&[
+            b"hook",
+            leader.to_string().as_bytes(),
+            start.to_string().as_bytes(),
+            session.to_string().as_bytes(),
+        ])
     }
 
     /// Lines that come behind others, whose checksum is at `checksum`.

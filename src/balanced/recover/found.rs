@@ -13,7 +13,7 @@ use super::{
     leavings::{free_for_all, remove_all, undo},
 };
 use crate::{
-    balanced::{format::State, intent::Intent, journal::Journal, transaction_id::TransactionId},
+    balanced::{format::State, intent::Intent, journal::Journal, survivors::Group, transaction_id::TransactionId},
     objects::{database::Database, quarantine},
     refs::{
         lock::Locksmith,
@@ -34,6 +34,8 @@ pub struct Found<'f> {
     pub(super) locks: Vec<BString>,
     /// What was voted upon; empty if nothing was.
     pub intent: Intent,
+    /// The process group of its hook, where that may still be alive.
+    pub hook: Option<Group>,
 }
 
 impl Found<'_> {

@@ -145,12 +145,14 @@ impl Recovery<'_> {
             // A copy of the repository has everything where it is, not where the journal says.
             false => self.repository.clone(),
         };
+        // No process lives longer than its machine.
+        let hook = entry.hook.filter(|_| entry.writer.as_ref().is_some_and(|writer| writer.boot == here.boot));
         let locks = match entry.state {
             Some(_) => entry.locks,
             // Nobody had synced it when the machine died; but the locks themselves name the transaction.
             None => every_name(repository)?,
         };
-        let found = Found { repository, path, id, locks, intent: entry.intent };
+        let found = Found { repository, path, id, locks, intent: entry.intent, hook };
         let verdict = match entry.state {
             // Nobody here can say what was said elsewhere.
             Some(State::Voting) if !is_of_here => Verdict::No,

@@ -151,6 +151,11 @@ impl<'a> Voting<'a> {
         self.0.journal.as_ref().map(Journal::id)
     }
 
+    /// Where it is written down how the vote goes on.
+    pub fn journal(&mut self) -> Option<&mut Journal> {
+        self.0.journal.as_mut()
+    }
+
     /// What is voted upon; see [`Prepared::updates`].
     pub fn updates(&self) -> Vec<(ObjectId, ObjectId, &BStr)> {
         self.0.updates()
