@@ -200,5 +200,5 @@ fn readers_that_live_on_see_a_push_as_soon_as_it_is_done() {
         assert_eq!(flips.read_by_gix(&gix).unwrap(), vec![value.clone(); 10], "gix, round {round}");
     }
     git.end();
-    libgit2.map(Asked::end);
+    libgit2.into_iter().for_each(Asked::end);
 }
