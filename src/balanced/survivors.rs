@@ -129,7 +129,7 @@ mod tests {
         let stat = b"42 (a) b (c) S 1 42 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 1000 0 0\n";
         let expected = Process { state: b'S', group: 42, session: 7, start: 1000 };
         assert_eq!(Process::parse(stat), Some(expected));
-        for end in 0..stat.len() - 6 {
+        for end in 0..stat.len() - b"1000 0 0\n".len() {
             assert_eq!(Process::parse(&stat[..end]), None, "{end}");
         }
         assert!(Process::find(std::process::id().try_into().unwrap()).is_some_and(Process::lives));
