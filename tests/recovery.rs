@@ -104,7 +104,7 @@ fn push_under_strace(strace: &Path, injection: &str, server: &Server, edits: &[E
 
 fn under_strace(strace: &Path, injection: &str, server: &Server) -> Command {
     let mut command = Command::new(strace);
-    command.args(["-f", "-qqq", "-o", "/dev/null", "-e", injection]);
+    command.args(["-f", "-qqq", "-e", injection, "-o"]).arg(server.scene.path("strace.log"));
     command.arg(std::env::current_exe().unwrap()).args(["--exact", "the_push_that_others_kill"]);
     command.env(REPOSITORY, &server.repository.git_dir);
     command
@@ -266,6 +266,75 @@ fn a_recovery_that_is_killed_is_finished_by_the_next() {
         }
     }
     assert!(killed > 30, "{killed}");
+}
+
+/// What the edits of a push have made of the refs, if it was killed right after packed-refs was renamed.
+fn killed_when_renamed(strace: &Path, server: &Server, edits: &[Edit]) -> bool {
+    for count in 1.. {
+        server.scene.restore();
+        let status = push_under_strace(strace, &format!("inject=unlink:signal=KILL:when={count}"), server, edits, true);
+        if status.signal().is_none() {
+            return false;
+        }
+        let packed = fs::read_to_string(server.path("packed-refs")).unwrap_or_default();
+        if edits.iter().all(|edit| packed.contains(&edit.name.to_string())) {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn refs_that_are_to_be_packed_alone_get_no_loose_file_from_recovery_either() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    let server = Server::make();
+    server.scene.save();
+    let edits: Vec<_> = (0..120).map(|number| server.edit(&format!("refs/heads/{number}"), None, Some(5))).collect();
+    assert!(killed_when_renamed(&strace, &server, &edits));
+    let (findings, _) = recover(&server.repository, Asked::ByName, Verdict::Unknown);
+    assert!(matches!(&findings[..], [only] if only.outcome == Outcome::CarriedOut), "{findings:?}");
+    assert_eq!(server.refs().len(), 120);
+    assert_eq!(fs::read_dir(server.path("refs/heads")).unwrap().count(), 0);
+    server.check_clean();
+}
+
+#[test]
+fn a_call_that_fails_refuses_all_or_nothing() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    let server = with_five_refs();
+    let (before, edits) = (server.refs(), five_edits(&server));
+    server.scene.save();
+    server.succeed(Mode::AllOrNone, edits.clone());
+    let after = server.refs();
+    let (mut refused, mut accepted) = (0, 0);
+    for call in ["fsync", "fdatasync", "rename", "symlink"] {
+        for vote in [false, true] {
+            for count in 1.. {
+                server.scene.restore();
+                let injection = format!("inject={call}:error=EIO:when={count}");
+                let status = push_under_strace(&strace, &injection, &server, &edits, vote);
+                let place = format!("{call} {count} {vote}");
+                let refs = server.refs();
+                assert!(refs == before || refs == after, "{place}: {refs:#?}");
+                let (findings, _) = recover(&server.repository, Asked::ByName, Verdict::No);
+                match findings.first().map(|finding| &finding.outcome) {
+                    None => assert_eq!(status.success(), refs == after, "{place}"),
+                    // Nothing was said yet.
+                    Some(_) => assert!(!status.success(), "{place}: {findings:?}"),
+                }
+                if !fs::read_to_string(server.scene.path("strace.log")).unwrap().contains("(INJECTED)") {
+                    assert!(status.success());
+                    break;
+                }
+                server.check_clean();
+                match status.success() {
+                    true => accepted += 1,
+                    false => refused += 1,
+                }
+            }
+        }
+    }
+    assert!(refused > 20 && accepted > 0, "{refused} and {accepted}");
 }
 
 #[test]
