@@ -12,7 +12,7 @@ use std::{
 };
 
 use bstr::{BStr, BString, ByteSlice};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
 
 use super::{
     format::{Checksum, State, Text},
@@ -28,6 +28,9 @@ use crate::{
     },
     shared_mode::create_dir,
 };
+
+/// Bytes for the lines that come after what is voted upon.
+const ROOM: usize = 256;
 
 /// The directory of all journals.
 pub fn directory(common_dir: &Path) -> PathBuf {
@@ -199,7 +202,16 @@ impl Journal {
 
     /// Write down what is voted upon.
     pub fn open_vote(&mut self, intent: &Intent) -> io::Result<()> {
-        self.append(Text::behind(&self.checksum).intent(intent).state(State::Voting))
+        let text = Text::behind(&self.checksum).intent(intent).state(State::Voting);
+        // What is decided is not to wait for room to say so.
+        let end = (&*self.file).stream_position()?.try_into().map_err(io::Error::other)?;
+        let length = text.bytes.len() + ROOM;
+        let length = length.try_into().map_err(io::Error::other)?;
+        match fallocate(&*self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, length) {
+            // Not every file system can promise it.
+            Ok(()) | Err(nix::Error::EOPNOTSUPP | nix::Error::ENOSYS) => self.append(text),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Write down that `state` is reached.
