@@ -13,13 +13,14 @@ use crate::{
         connectivity::{self, Grounds, Tips, new_roots},
         database::Database,
         quarantine::Quarantine,
+        removals::Untouched,
         shallow::{
             Shallow,
             change::{Locked, NewRoots},
             for_hooks::{self, RootsForHooks},
         },
     },
-    refs::{alternates, store::Prepared, transaction::Mode, visibility::HiddenRefs},
+    refs::{alternates, snapshot::Snapshot, store::Prepared, transaction::Mode, visibility::HiddenRefs},
 };
 
 /// The edits of a transaction that bring new roots along, each with its command.
@@ -67,7 +68,7 @@ impl Push<'_> {
         commands: &mut [Command],
     ) -> Result<Option<RootsForHooks>> {
         let database = self.database.with_quarantine(quarantine.dir(), self.repository.hash)?;
-        let is_cut_off = self.refuse_incomplete(&database, self.shallow, commands);
+        let is_cut_off = self.refuse_incomplete((&database, self.snapshot), self.shallow, commands);
         if !is_cut_off || !self.config.shallow_update {
             return Ok(None);
         }
@@ -84,16 +85,39 @@ impl Push<'_> {
 
     /// Refuse what is incomplete, and what needs roots of the client's where the repository takes none over. True if the client
     /// sent any that it might have to.
-    fn refuse_incomplete(&self, database: &Database, shallow: &Shallow, commands: &mut [Command]) -> bool {
+    fn refuse_incomplete(
+        &self,
+        (database, snapshot): (&Database, &Snapshot),
+        shallow: &Shallow,
+        commands: &mut [Command],
+    ) -> bool {
         let hidden = &HiddenRefs::new(&self.config.hide_refs);
         let alternates = &alternates::tips(self.repository, self.config);
-        let tips = &Tips { repository: self.repository, snapshot: self.snapshot, hidden, alternates };
+        let tips = &Tips { repository: self.repository, snapshot, hidden, alternates };
         let grounds = Grounds { database, tips, config: self.config, shallow };
         let is_cut_off = new_roots::assign(&grounds, &self.request.shallow, commands);
         if !self.cli.skip_connectivity_check {
             connectivity::check(&grounds, self.sideband, self.has_progress(), commands);
         }
         is_cut_off
+    }
+
+    /// True if nothing was removed since of what the new values reach, so far as anybody can have.
+    pub(super) fn is_still_complete(
+        &self,
+        quarantine: &Quarantine,
+        untouched: &Untouched,
+        commands: &[Command],
+    ) -> Result<bool> {
+        if untouched.holds() {
+            return Ok(true);
+        }
+        let mut commands: Vec<Command> = commands.iter().filter(|command| !command.is_refused()).cloned().collect();
+        // As they are now: the ref that vouched for an object may be gone as well.
+        let (database, snapshot) = (Database::open(self.repository)?, Snapshot::read(self.repository)?);
+        let database = database.with_quarantine(quarantine.dir(), self.repository.hash)?;
+        self.refuse_incomplete((&database, &snapshot), self.shallow, &mut commands);
+        Ok(!commands.iter().any(Command::is_refused))
     }
 
     /// Lock the `shallow` file if it is to change, and refuse what `cut` can no longer bring: somebody may have deepened the
@@ -109,7 +133,7 @@ impl Push<'_> {
         match Locked::take(repository, config, interrupts, &self.transaction, is_voted, timeout) {
             Ok(locked) => {
                 if locked.shallow() != self.shallow {
-                    self.refuse_incomplete(database, locked.shallow(), &mut cut.commands);
+                    self.refuse_incomplete((database, self.snapshot), locked.shallow(), &mut cut.commands);
                 }
                 Some(locked)
             }

@@ -9,7 +9,9 @@ use crate::{
     balanced::vote::{Refused, Stakes, Vote},
     command::{Command, Refusal, Writer},
     hooks::{Hooks, reference_transaction},
-    objects::{connectivity::with_new_roots, database::Database, quarantine::Quarantine, shallow::Shallow},
+    objects::{
+        connectivity::with_new_roots, database::Database, quarantine::Quarantine, removals::Untouched, shallow::Shallow,
+    },
     refs::{
         aliases,
         checkout::WorkTreeUpdate,
@@ -112,6 +114,7 @@ impl Push<'_> {
     pub(super) fn put_to_vote(
         &self,
         quarantine: Option<Quarantine>,
+        untouched: Option<&Untouched>,
         inside: &Hooks<'_>,
         commands: &mut [Command],
     ) -> Result<()> {
@@ -143,13 +146,18 @@ impl Push<'_> {
         };
         let hook = self.hooks.exists(reference_transaction::EVENT).then_some(&mut hook as _);
         let queued = Queued::new(self.repository, self.config, &self.interrupts, edits)?;
+        let is_complete = |quarantine: &Quarantine| match untouched {
+            Some(untouched) => self.is_still_complete(quarantine, untouched, commands),
+            None => Ok(true),
+        };
+        let is_complete = &is_complete;
         let outcomes = match queued.prepare_for_vote(&database, self.transaction.clone(), hook) {
             Err(aborted) => self.tell_aborted(aborted, count),
             Ok(prepared) => {
                 let new_roots = self.prepare_shallow(&mut cut, &database);
                 let held = match cut.refusals().next() {
                     Some((edit, refusal)) => Err(Refused::one(edit, refusal)),
-                    None => vote.hold(prepared, Stakes { quarantine, work_trees, new_roots })?,
+                    None => vote.hold(prepared, Stakes { quarantine, is_complete, work_trees, new_roots })?,
                 };
                 match held {
                     Ok(decided) => self.tell_committed(decided.commit()?),
