@@ -165,7 +165,6 @@ impl Journal {
                 }
                 Err(err) => return Err(err),
             };
-            locksmith.shared.adjust(&path)?;
             let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| match errno {
                 nix::Error::EOPNOTSUPP | nix::Error::ENOSYS | nix::Error::EINVAL | nix::Error::ENOLCK => {
                     ErrorKind::Unsupported.into()
@@ -174,6 +173,7 @@ impl Journal {
             })?;
             // A recovery that came in between took it for what a dead one left.
             if file.metadata()?.nlink() > 0 {
+                locksmith.shared.adjust(&path)?;
                 return Ok((file, temporary));
             }
         }

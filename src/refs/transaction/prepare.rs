@@ -147,7 +147,10 @@ impl Prepared<'_> {
                 // As git does it, then: one after the other.
                 Err(err) if err.kind() == ErrorKind::Unsupported => hows.fill(How::Alone),
                 Err(err) => {
-                    return Err(Aborted::new(self.mode, format!("cannot write the journal of this push: {err}")));
+                    return Err(Aborted::new(
+                        self.mode,
+                        format!("cannot write the journal of this push: {}", words(&err)),
+                    ));
                 }
             }
         }
