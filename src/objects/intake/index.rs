@@ -20,6 +20,7 @@ use gix::{
 
 use super::{
     Intake,
+    by_id::ById,
     decode::{Decoded, decode},
     entries::Entries,
     pack_index::{write_index, write_reverse_index},
@@ -75,7 +76,8 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
     let name = |extension| dir.join(format!("pack-{trailer}.{extension}"));
     let written = |what, path: &Path, file: &File, sync| seal(intake, path, file, sync).context(what);
     let index = create(&name("idx"))?;
-    let order = write_index(&index, &rows, &trailer).context("cannot write the pack's index")?;
+    let order = ById::new(rows.count(), |row| rows.id(row));
+    write_index(&index, &rows, &order, &trailer).context("cannot write the pack's index")?;
     written("cannot write the pack's index", &name("idx"), &index, config.fsync.pack_metadata)?;
     if config.write_reverse_index {
         let reverse = create(&name("rev"))?;

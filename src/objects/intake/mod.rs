@@ -1,6 +1,7 @@
 //! Bytes in, objects out: reads the pack of a push into the quarantine, whatever the client sends.
 
 mod bases;
+mod by_id;
 mod decode;
 mod delta;
 mod entries;
