@@ -136,11 +136,11 @@ impl Push<'_> {
     /// Read the pack into a quarantine, or say why it cannot be taken.
     fn take_in(&self, mut input: BufReader<File>) -> Result<Quarantine, UnpackError> {
         let (repository, config, interrupts) = (self.repository, self.config, &self.interrupts);
-        let quarantine = match config.balanced_atomic {
+        let created = match config.balanced_atomic {
             true => Quarantine::create_for(&self.transaction, repository, config, interrupts),
             false => Quarantine::create(repository, config, interrupts),
         };
-        let quarantine = quarantine.map_err(|error| {
+        let mut quarantine = created.map_err(|error| {
             // Its path is no business of the client's.
             say!("error: {}", system_error::chain(&error));
             UnpackError::no_quarantine()
@@ -156,13 +156,16 @@ impl Push<'_> {
         };
         let received = match &self.config.fsck {
             None => intake.receive(&mut input),
-            Some(rules) if self.request.shallow.is_empty() => intake.receive_strictly(rules, &[], input.into_inner()),
+            Some(rules) if self.request.shallow.is_empty() => {
+                intake.receive_strictly(rules, &[], input.into_inner()).map(|()| false)
+            }
             Some(rules) => {
                 let roots = [self.shallow.roots(), &self.request.shallow].concat();
-                intake.receive_strictly(rules, &roots, input.into_inner())
+                intake.receive_strictly(rules, &roots, input.into_inner()).map(|()| false)
             }
         };
-        received.map(|()| quarantine)
+        quarantine.is_closed = received?;
+        Ok(quarantine)
     }
 
     fn has_progress(&self) -> bool {
@@ -232,6 +235,7 @@ impl Push<'_> {
             config: self.config,
             shallow: self.shallow,
             client_shallow: &self.request.shallow,
+            is_closed: quarantine.is_closed,
         };
         connectivity::check(&grounds, self.sideband, self.has_progress(), commands);
         Ok(())

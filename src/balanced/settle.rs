@@ -138,6 +138,7 @@ impl Case<'_> {
             config: self.config,
             shallow: &Shallow::read(self.repository)?,
             client_shallow: &[],
+            is_closed: false,
         };
         connectivity::check(&grounds, &self.sideband, false, &mut commands);
         Ok(!commands.iter().any(Command::is_refused))

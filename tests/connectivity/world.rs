@@ -270,6 +270,7 @@ impl World {
             config: &config,
             shallow: &shallow,
             client_shallow: &self.client_shallow,
+            is_closed: false,
         };
         let said = Said::default();
         let mut commands: Vec<_> =
