@@ -167,7 +167,7 @@ impl Push<'_> {
 
     /// Read the pack into a quarantine, or say why it cannot be taken.
     fn take_in(&self, mut input: BufReader<File>) -> Result<Quarantine, UnpackError> {
-        let quarantine = self.quarantine().map_err(|error| {
+        let mut quarantine = self.quarantine().map_err(|error| {
             // Its path is no business of the client's.
             say!("error: {}", system_error::chain(&error));
             UnpackError::no_quarantine()
@@ -183,13 +183,16 @@ impl Push<'_> {
         };
         let received = match &self.config.fsck {
             None => intake.receive(&mut input),
-            Some(rules) if self.request.shallow.is_empty() => intake.receive_strictly(rules, &[], input.into_inner()),
+            Some(rules) if self.request.shallow.is_empty() => {
+                intake.receive_strictly(rules, &[], input.into_inner()).map(|()| false)
+            }
             Some(rules) => {
                 let roots = [self.shallow.roots(), &self.request.shallow].concat();
-                intake.receive_strictly(rules, &roots, input.into_inner())
+                intake.receive_strictly(rules, &roots, input.into_inner()).map(|()| false)
             }
         };
-        received.map(|()| quarantine)
+        quarantine.is_closed = received?;
+        Ok(quarantine)
     }
 
     /// A place for what the push brings.

@@ -265,6 +265,9 @@ cases! {
     a_tag_of_a_tag: push().shell("git -C client.git tag -a -m outer outer v2").create("refs/tags/outer", "outer");
     a_tag_of_a_tag_that_lacks_the_inner: push().shell("git -C client.git tag -a -m outer outer v2").objects(&["outer", "next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).create("refs/tags/outer", "outer");
     a_tag_of_a_tree_that_lacks_a_blob: push().shell("git -C client.git tag -a -m tree tree next^{tree}").objects(&["tree", "next^{tree}", "next:dir", "next:numbers"]).create("refs/tags/tree", "tree");
+    a_packed_tree_that_lacks_a_blob: push().config("receive.unpackLimit", "1").objects(&["next^{tree}", "next:dir", "next:numbers"]).create("refs/tags/tree", "next^{tree}");
+    a_packed_tree_that_is_whole: push().config("receive.unpackLimit", "1").objects(&["next^{tree}", "next:dir", "next:dir/b", "next:numbers", "next:a"]).create("refs/tags/tree", "next^{tree}");
+    a_packed_tree_that_is_whole_beside_one_that_is_not: push().config("receive.unpackLimit", "1").objects(&["side^{tree}"]).create("refs/tags/tree", "side^{tree}").create("refs/tags/lost", "next^{tree}");
     a_tree_that_lacks_a_blob: push().objects(&["next^{tree}", "next:dir", "next:numbers"]).create("refs/tags/tree", "next^{tree}");
     a_commit_whose_tree_is_a_blob: push().shell(&odd_commit("next:dir/b", "main")).objects(&["made", "next:dir/b"]).create("refs/heads/new", "made").own_words();
     a_commit_whose_parent_is_a_tree: push().shell(&odd_commit("next^{tree}", "main^{tree}")).objects(&["made", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).create("refs/heads/new", "made").own_words();

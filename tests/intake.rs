@@ -4,7 +4,7 @@ use std::{fs, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
 use support::{
     intake::Server,
-    packs::{BLOB, PackBuilder, delta},
+    packs::{BLOB, COMMIT, PackBuilder, TAG, TREE, delta},
     scene::Scene,
 };
 
@@ -110,7 +110,7 @@ fn a_thin_pack_is_completed_unless_it_must_not_be() {
 
         server.reject_thin = false;
         let taken = server.take(&mut &pack[..]);
-        assert_eq!(taken.reason(), "ok", "{}", taken.told);
+        assert_eq!(taken.result, Ok(false), "{}", taken.told);
         if limit == 1 {
             let progress = "Resolving deltas:   0% (0/1)\rResolving deltas: 100% (1/1)\r\
                             Resolving deltas: 100% (1/1), completed with 1 local object.\n";
@@ -123,6 +123,69 @@ fn a_thin_pack_is_completed_unless_it_must_not_be() {
     let packs = fs::read_dir(scene.git_dir().join("objects/pack")).expect("packs");
     let pack = packs.map(|entry| entry.expect("an entry").path()).find(|path| path.extension().unwrap() == "pack");
     scene.git(".", &["verify-pack", pack.expect("a pack").to_str().expect("text")]);
+}
+
+#[test]
+fn a_pack_is_closed_if_all_that_its_objects_name_came_with_it() {
+    use gix::objs::Kind;
+    let scene = Scene::new("sha1", "files");
+    let mut server = sha1_server(&scene);
+    server.config.unpack_limit = 0;
+    let id = |kind, content: &[u8]| gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, content).expect("an id");
+    let entry = |mode: &str, id: gix::ObjectId| [format!("{mode} name\0").as_bytes(), id.as_slice()].concat();
+    let blob = b"a blob".to_vec();
+    let blob_id = id(Kind::Blob, &blob);
+    let inner = [entry("100644", blob_id), entry("160000", gix::ObjectId::null(gix::hash::Kind::Sha1))].concat();
+    let inner_id = id(Kind::Tree, &inner);
+    let root = entry("40000", inner_id);
+    let commit = |parents: &[gix::ObjectId]| {
+        let parents = parents.iter().map(|id| format!("parent {id}\n")).collect::<String>();
+        let who = "A <a@example.org> 1700000000 +0000";
+        let tree = id(Kind::Tree, &root);
+        format!("tree {tree}\n{parents}author {who}\ncommitter {who}\n\ntext\n").into_bytes()
+    };
+    let first = commit(&[]);
+    let second = commit(&[id(Kind::Commit, &first)]);
+    let tag = |kind: &str, id: gix::ObjectId| format!("object {id}\ntype {kind}\ntag v1\n\ntext\n").into_bytes();
+    let second_id = id(Kind::Commit, &second);
+    let whole = vec![
+        (TAG, tag("commit", second_id)),
+        (COMMIT, second),
+        (COMMIT, first),
+        (TREE, root),
+        (TREE, inner.clone()),
+        (BLOB, blob.clone()),
+    ];
+    let pack = |objects: &[(u8, Vec<u8>)]| {
+        objects.iter().fold(PackBuilder::new(), |pack, (kind, content)| pack.entry(*kind, content))
+    };
+    let is_closed = |pack: Vec<u8>| server.take(&mut &pack[..]).result.expect("taken in");
+    assert!(is_closed(pack(&whole).finish()));
+    // What nothing names may be absent.
+    assert!(is_closed(pack(&whole[1..]).finish()));
+    for left_out in 1..whole.len() {
+        let rest = [&whole[..left_out], &whole[left_out + 1..]].concat();
+        assert!(!is_closed(pack(&rest).finish()), "without object {left_out}");
+    }
+    for (what, kind, content) in [
+        ("a tree that calls a blob a tree", TREE, entry("40000", blob_id)),
+        ("a tree that calls a tree a blob", TREE, entry("100644", inner_id)),
+        ("a tag that calls a commit a tree", TAG, tag("tree", second_id)),
+        ("a tag of nothing", TAG, b"object".to_vec()),
+        ("a commit of nothing", COMMIT, b"tree 1234\n".to_vec()),
+        ("a tree that breaks off", TREE, b"100644 name".to_vec()),
+        ("a tree too large to be looked at", TREE, entry("100644", blob_id).repeat(20_000)),
+    ] {
+        assert!(!is_closed(pack(&[&whole[..], &[(kind, content)]].concat()).finish()), "{what}");
+    }
+
+    // Deltas count as what they become.
+    for (named, closed) in [(blob_id, true), (gix::ObjectId::null(gix::hash::Kind::Sha1), false)] {
+        let changed = entry("100644", named);
+        let insert = [&[changed.len() as u8], &changed[..]].concat();
+        let delta = delta(inner.len() as u64, changed.len() as u64, &insert);
+        assert_eq!(is_closed(pack(&whole).ref_delta(inner_id.as_slice(), &delta).finish()), closed);
+    }
 }
 
 #[test]

@@ -155,6 +155,7 @@ impl Case<'_> {
             },
             config: self.config,
             shallow: &Shallow::read(repository)?,
+            is_closed: false,
         };
         connectivity::check(&grounds, &self.sideband, false, &mut commands);
         Ok(!commands.iter().any(Command::is_refused))

@@ -1,9 +1,13 @@
-//! Reading commits for a walk through history: their parents, and how old they are.
+//! Reading commits for a walk through history: their parents, and how old they are. And what tags name.
 //!
 //! Commits are parsed as leniently as git's own walk does it; whether they are well formed is a question for fsck.
 
 use bstr::ByteSlice;
-use gix::{ObjectId, commitgraph::Graph, objs::Kind};
+use gix::{
+    ObjectId,
+    commitgraph::Graph,
+    objs::{Kind, TagRefIter},
+};
 
 use super::{database::Database, shallow::Shallow};
 use crate::repository::Repository;
@@ -83,17 +87,7 @@ impl<'a> History<'a> {
 
     /// Parse the content of commit `id`; `None` if it has no tree or a parent that is no id.
     pub fn parse(&self, id: &gix::oid, content: &[u8]) -> Option<Commit> {
-        let hex_len = self.hash.len_in_hex();
-        // One that ends behind its tree is none to git either.
-        if content.len() <= b"tree \n".len() + hex_len {
-            return None;
-        }
-        let mut rest = content;
-        let tree = header(&mut rest, b"tree ", hex_len)??;
-        let mut parents = Vec::new();
-        while let Some(parent) = header(&mut rest, b"parent ", hex_len) {
-            parents.push(parent?);
-        }
+        let (tree, mut parents, rest) = names(content, self.hash)?;
         if self.shallow.is_root(id) {
             parents.clear();
         }
@@ -103,6 +97,35 @@ impl<'a> History<'a> {
             .and_then(|graph| graph.commit_by_id(id))
             .map_or(UNNUMBERED, |commit| commit.generation());
         Some(Commit { tree, parents, age: Age { generation, seconds: committed_at(rest) } })
+    }
+}
+
+/// The tree that a commit of this content names, its parents in order, and what follows them; `None` if it has no tree or a
+/// parent that is no id.
+pub fn names(content: &[u8], hash: gix::hash::Kind) -> Option<(ObjectId, Vec<ObjectId>, &[u8])> {
+    let hex_len = hash.len_in_hex();
+    // One that ends behind its tree is none to git either.
+    if content.len() <= b"tree \n".len() + hex_len {
+        return None;
+    }
+    let mut rest = content;
+    let tree = header(&mut rest, b"tree ", hex_len)??;
+    let mut parents = Vec::new();
+    while let Some(parent) = header(&mut rest, b"parent ", hex_len) {
+        parents.push(parent?);
+    }
+    Some((tree, parents, rest))
+}
+
+/// What a tag names, and as what; `None` of one that is not even named itself.
+pub fn target(content: &[u8], hash: gix::hash::Kind) -> Option<(ObjectId, Kind)> {
+    let mut lines = content.lines_with_terminator().skip(2);
+    lines.next().filter(|name| name.starts_with(b"tag ") && name.ends_with(b"\n"))?;
+    let mut fields = TagRefIter::from_bytes(content, hash);
+    let id = fields.target_id().ok()?;
+    match fields.nth(1)?.ok()? {
+        gix::objs::tag::ref_iter::Token::TargetKind(kind) => Some((id, kind)),
+        _ => None,
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Quarantine {
     pub(super) interrupts: Interrupts,
     pub(super) shared: SharedRepository,
     environment: Vec<(&'static str, OsString)>,
+    /// True if the objects in it were seen to name none but each other.
+    pub is_closed: bool,
     /// `None` once it is to stay.
     doomed: Option<Doomed>,
     /// Shows, where the name does not have git's meaning, that somebody lives who uses it.
@@ -106,6 +108,7 @@ impl Quarantine {
     ) -> Result<Self> {
         let this = Quarantine {
             environment: environment(repository, &dir),
+            is_closed: false,
             dir,
             objects_dir: repository.objects_dir.clone(),
             interrupts: interrupts.clone(),

@@ -68,7 +68,8 @@ impl Push<'_> {
         commands: &mut [Command],
     ) -> Result<Option<RootsForHooks>> {
         let database = self.database.with_quarantine(quarantine.dir(), self.repository.hash)?;
-        let is_cut_off = self.refuse_incomplete((&database, self.snapshot), self.shallow, commands);
+        let is_cut_off =
+            self.refuse_incomplete((&database, self.snapshot, quarantine.is_closed), self.shallow, commands);
         if !is_cut_off || !self.config.shallow_update {
             return Ok(None);
         }
@@ -84,17 +85,17 @@ impl Push<'_> {
     }
 
     /// Refuse what is incomplete, and what needs roots of the client's where the repository takes none over. True if the client
-    /// sent any that it might have to.
+    /// sent any that it might have to. `is_closed` as in [`Grounds`].
     fn refuse_incomplete(
         &self,
-        (database, snapshot): (&Database, &Snapshot),
+        (database, snapshot, is_closed): (&Database, &Snapshot, bool),
         shallow: &Shallow,
         commands: &mut [Command],
     ) -> bool {
         let hidden = &HiddenRefs::new(&self.config.hide_refs);
         let alternates = &alternates::tips(self.repository, self.config);
         let tips = &Tips { repository: self.repository, snapshot, hidden, alternates };
-        let grounds = Grounds { database, tips, config: self.config, shallow };
+        let grounds = Grounds { database, tips, config: self.config, shallow, is_closed };
         let is_cut_off = new_roots::assign(&grounds, &self.request.shallow, commands);
         if !self.cli.skip_connectivity_check {
             connectivity::check(&grounds, self.sideband, self.has_progress(), commands);
@@ -116,7 +117,7 @@ impl Push<'_> {
         // As they are now: the ref that vouched for an object may be gone as well.
         let (database, snapshot) = (Database::open(self.repository)?, Snapshot::read(self.repository)?);
         let database = database.with_quarantine(quarantine.dir(), self.repository.hash)?;
-        self.refuse_incomplete((&database, &snapshot), self.shallow, &mut commands);
+        self.refuse_incomplete((&database, &snapshot, quarantine.is_closed), self.shallow, &mut commands);
         Ok(!commands.iter().any(Command::is_refused))
     }
 
@@ -133,7 +134,7 @@ impl Push<'_> {
         match Locked::take(repository, config, interrupts, &self.transaction, is_voted, timeout) {
             Ok(locked) => {
                 if locked.shallow() != self.shallow {
-                    self.refuse_incomplete((database, self.snapshot), locked.shallow(), &mut cut.commands);
+                    self.refuse_incomplete((database, self.snapshot, false), locked.shallow(), &mut cut.commands);
                 }
                 Some(locked)
             }

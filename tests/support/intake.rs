@@ -33,7 +33,7 @@ pub struct Server {
 /// What became of a pack.
 pub struct Taken {
     /// Whether it was taken in.
-    pub result: Result<(), UnpackError>,
+    pub result: Result<bool, UnpackError>,
     /// What the person who pushes was told on band 2.
     pub told: String,
     /// Where its objects are.

@@ -5,15 +5,14 @@
 
 use std::collections::BinaryHeap;
 
-use bstr::ByteSlice;
 use gix::{
     ObjectId,
     hashtable::{HashMap, HashSet},
-    objs::{Kind, TagRefIter},
+    objs::Kind,
 };
 
 use super::{Check, hole::Hole, trees::Trees};
-use crate::objects::history::{Age, Commit};
+use crate::objects::history::{Age, Commit, target};
 
 /// How far to go for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -339,17 +338,5 @@ impl<'c, 'a> Commits<'c, 'a> {
     fn lost_parent(&self, parent: ObjectId, child: ObjectId) -> Hole {
         let is_other = self.check.database.contains(&parent);
         Hole::Parent { parent, child, is_other, beside_history: self.beside_history }
-    }
-}
-
-/// What a tag names, and as what; `None` of one that is not even named itself.
-fn target(content: &[u8], hash: gix::hash::Kind) -> Option<(ObjectId, Kind)> {
-    let mut lines = content.lines_with_terminator().skip(2);
-    lines.next().filter(|name| name.starts_with(b"tag ") && name.ends_with(b"\n"))?;
-    let mut fields = TagRefIter::from_bytes(content, hash);
-    let id = fields.target_id().ok()?;
-    match fields.nth(1)?.ok()? {
-        gix::objs::tag::ref_iter::Token::TargetKind(kind) => Some((id, kind)),
-        _ => None,
     }
 }

@@ -1,8 +1,9 @@
 //! Whether all that the new values reach is there: what git asks `rev-list --objects --stdin --not --all` for.
 //!
 //! Everything reachable from a new value must be in the database, short of what the repository's own refs and its alternates'
-//! refs reach. First a frugal walk looks at little more than what the push brings. Only if that finds a hole, a thorough one
-//! that starts from all refs, as git's does, has the last word: in a repository whose own history has holes they may differ.
+//! refs reach. A pack whose objects name none but each other needs no walk: that was seen while it came in. For others a frugal
+//! walk looks at little more than what the push brings. Only if that finds a hole, a thorough one that starts from all refs, as
+//! git's does, has the last word: in a repository whose own history has holes they may differ.
 
 mod commits;
 mod hole;
@@ -25,6 +26,7 @@ use self::{
     trees::Trees,
 };
 pub use tips::Tips;
+pub(super) use trees::entries;
 
 use super::{database::Database, history::History, shallow::Shallow};
 use crate::{
@@ -43,6 +45,8 @@ pub struct Grounds<'a> {
     pub config: &'a Config,
     /// Where the repository's history is cut off.
     pub shallow: &'a Shallow,
+    /// True if the objects in quarantine are known to name none but each other: then what they reach is there.
+    pub is_closed: bool,
 }
 
 /// Refuse each command whose new value reaches something that is not there (`missing necessary objects`).
@@ -56,14 +60,16 @@ pub fn check(grounds: &Grounds<'_>, sideband: &Sideband, is_verbose: bool, comma
     // A command whose history does not lead to a root of another's does not need it, and so cannot profit by it.
     let boundary = with_new_roots(grounds.shallow, commands);
     let check = Check::new(grounds, &boundary, commands, is_verbose.then_some(sideband));
-    let values: Vec<_> = commands.iter().filter(|command| is_asked(command)).map(|command| command.new).collect();
+    let is_open = |id: &ObjectId| !(grounds.is_closed && grounds.database.is_quarantined(id));
+    let asked = commands.iter().filter(|command| is_asked(command));
+    let values: Vec<_> = asked.map(|command| command.new).filter(is_open).collect();
     let Err(hole) = check.judge(&values) else {
         check.progress.done();
         return check.progress.count();
     };
     sideband.tell(hole.to_string().as_bytes());
     let alone = Check::new(grounds, &boundary, commands, None);
-    for command in commands.iter_mut().filter(|command| is_asked(command)) {
+    for command in commands.iter_mut().filter(|command| is_asked(command) && is_open(&command.new)) {
         if let Err(hole) = alone.judge(&[command.new]) {
             // Whether or not anybody listens there.
             write!(std::io::stderr(), "{hole}").ok();

@@ -213,7 +213,7 @@ impl<V: Visit> Work<Batch> for Name<V> {
             if part.last {
                 let hasher = mem::replace(&mut self.hasher, gix::hash::hasher(self.hash));
                 let id = hasher.try_finalize().map_err(|err| anyhow::anyhow!("{err}"))?;
-                self.ids.set(part.row, &id);
+                self.ids.set(part.row, &id, part.kind);
                 if part.first {
                     self.visit.visit(&id, part.kind, data)?;
                 } else {

@@ -8,6 +8,7 @@ use std::{
         fs::{FileExt, OpenOptionsExt},
     },
     path::Path,
+    sync::PoisonError,
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -20,8 +21,10 @@ use gix::{
 
 use super::{
     Intake,
+    by_id::ById,
     decode::{Decoded, decode},
     entries::Entries,
+    links::Links,
     pack_index::{write_index, write_reverse_index},
     progress::Progress,
     resolve::{Settings, resolve},
@@ -33,8 +36,8 @@ use crate::{
     shared_mode::create_dir,
 };
 
-/// Read the pack that begins with `header` and has `count` entries into the quarantine.
-pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)) -> Result<()> {
+/// Read the pack that begins with `header` and has `count` entries into the quarantine. True if it is closed.
+pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)) -> Result<bool> {
     let (config, hash) = (intake.config, intake.repository.hash);
     let dir = intake.quarantine.dir().join("pack");
     create_dir(&dir, config.shared_repository).with_context(|| format!("cannot create '{}'", dir.display()))?;
@@ -44,10 +47,15 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
     let limit = config
         .max_input_size
         .map(|limit| (limit, format!("pack exceeds maximum allowed size ({})", human_size(limit))));
-    let collide = Collide { known: intake.database.known(), database: intake.database.clone(), existing: Vec::new() };
+    let (links, named) = Links::new(hash);
+    let collide =
+        Collide { known: intake.database.known(), database: intake.database.clone(), existing: Vec::new(), links };
     let Decoded { mut rows, large, mut visit, mut trailer } =
         decode(input, header, limit, hash, (&file, true), collide)?;
     visit.check_large(&file, &rows, &large, intake.delta_limit())?;
+    if large.iter().any(|&row| rows.kind(row) != Some(Kind::Blob)) {
+        visit.links.give_up();
+    }
 
     let mut borrowed = Borrowed { file: &file, at: rows.end, level: config.pack_compression, entries: Vec::new() };
     let messages = intake.progress.then_some(intake.messages);
@@ -68,14 +76,18 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
         1 => bail!("pack has 1 unresolved delta"),
         n => bail!("pack has {n} unresolved deltas"),
     }
-    if !borrowed.entries.is_empty() {
+    let is_thin = !borrowed.entries.is_empty();
+    if is_thin {
         trailer = borrowed.complete(&mut rows)?;
     }
 
     let name = |extension| dir.join(format!("pack-{trailer}.{extension}"));
     let written = |what, path: &Path, file: &File, sync| seal(intake, path, file, sync).context(what);
     let index = create(&name("idx"))?;
-    let order = write_index(&index, &rows, &trailer).context("cannot write the pack's index")?;
+    let order = ById::new(rows.count(), |row| rows.id(row));
+    // What was borrowed was not looked at.
+    let is_closed = !is_thin && named.lock().unwrap_or_else(PoisonError::into_inner).are_among(&rows, &order);
+    write_index(&index, &rows, &order, &trailer).context("cannot write the pack's index")?;
     written("cannot write the pack's index", &name("idx"), &index, config.fsync.pack_metadata)?;
     if config.write_reverse_index {
         let reverse = create(&name("rev"))?;
@@ -88,7 +100,8 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
     keep.write_all(&message).context("cannot write the pack's keep file")?;
     written("cannot write the pack's keep file", &name("keep"), &keep, config.fsync.pack_metadata)?;
     written("cannot write the pack", &path, &file, config.fsync.packs)?;
-    fs::rename(&path, name("pack")).context("cannot name the pack")
+    fs::rename(&path, name("pack")).context("cannot name the pack")?;
+    Ok(is_closed)
 }
 
 fn create(path: &Path) -> Result<File> {
@@ -138,11 +151,11 @@ impl Borrowed<'_> {
     fn complete(self, rows: &mut Rows) -> Result<ObjectId> {
         let mut added = Vec::new();
         for (offset, crc, kind, id) in self.entries {
-            added.push((rows.push(offset, crc, Base::None(kind)), id));
+            added.push((rows.push(offset, crc, Base::None(kind)), id, kind));
         }
         rows.end = self.at;
         let mut ids = rows.take_ids();
-        added.iter().for_each(|(row, id)| ids.set(*row, id));
+        added.iter().for_each(|(row, id, kind)| ids.set(*row, id, *kind));
         rows.put_ids(ids);
 
         let rewrite = || -> std::io::Result<ObjectId> {
@@ -164,21 +177,24 @@ impl Borrowed<'_> {
     }
 }
 
-/// Refuses an object that has the name of another one.
+/// Refuses an object that has the name of another one, and notes what it names itself.
 struct Collide {
     known: Known,
     database: Database,
     existing: Vec<u8>,
+    links: Links,
 }
 
 impl Clone for Collide {
     fn clone(&self) -> Self {
-        Collide { known: self.known.clone(), database: self.database.clone(), existing: Vec::new() }
+        let (known, database) = (self.known.clone(), self.database.clone());
+        Collide { known, database, existing: Vec::new(), links: self.links.clone() }
     }
 }
 
 impl Visit for Collide {
     fn visit(&mut self, id: &ObjectId, kind: Kind, data: &[u8]) -> Result<()> {
+        self.links.note(kind, data);
         if !self.known.contains(id) {
             return Ok(());
         }

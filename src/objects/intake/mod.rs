@@ -1,11 +1,13 @@
 //! Bytes in, objects out: reads the pack of a push into the quarantine, whatever the client sends.
 
 mod bases;
+mod by_id;
 mod decode;
 mod delta;
 mod entries;
 mod index;
 mod lane;
+mod links;
 mod pack_index;
 mod pack_stream;
 mod plan;
@@ -66,12 +68,14 @@ impl std::error::Error for UnpackError {}
 impl Intake<'_> {
     /// Read one pack from `input`, which stands at its first byte, up to its trailer. Never waits for a byte behind it.
     ///
+    /// True if the pack is known to be closed: if all that its objects name is among them.
+    ///
     /// Whatever of it was written when this fails is in the quarantine, and goes with it.
-    pub fn receive(&self, input: &mut dyn Read) -> Result<(), UnpackError> {
+    pub fn receive(&self, input: &mut dyn Read) -> Result<bool, UnpackError> {
         let header = read_header(input).map_err(UnpackError)?;
         let few = u64::from(header.1) < self.config.unpack_limit;
         let (outcome, reason) = if few {
-            (unpack(self, input, header), "unpack-objects abnormal exit")
+            (unpack(self, input, header).map(|()| false), "unpack-objects abnormal exit")
         } else {
             (index(self, input, header), "index-pack abnormal exit")
         };

@@ -7,22 +7,18 @@ use std::{
 
 use gix::{ObjectId, hash::Hasher};
 
-use super::rows::Rows;
+use super::{by_id::ById, rows::Rows};
 
 /// Offsets from here on go to the table of large ones.
 const LARGE: u64 = 1 << 31;
 
-/// Write the index of the pack of `rows`, whose hash is `pack`. Returns the order of the rows in it, by their ids.
-pub fn write_index(file: &File, rows: &Rows, pack: &ObjectId) -> io::Result<Vec<u32>> {
-    // The first eight bytes decide nearly always; so they are at hand while sorting.
-    let mut order = (0..rows.count()).map(|row| (prefix(rows, row), row)).collect::<Vec<_>>();
-    order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| rows.id(a.1).cmp(rows.id(b.1))).then(a.1.cmp(&b.1)));
-    let order = order.into_iter().map(|(_, row)| row).collect::<Vec<_>>();
-
+/// Write the index of the pack of `rows`, whose hash is `pack` and which are in `order`.
+pub fn write_index(file: &File, rows: &Rows, order: &ById, pack: &ObjectId) -> io::Result<()> {
+    let order = &order.numbers;
     let mut out = Hashing::new(file, rows.hash);
     out.write_all(b"\xfftOc\0\0\0\x02")?;
     let mut fan_out = [0u32; 256];
-    for &row in &order {
+    for &row in order {
         fan_out[usize::from(rows.id(row).first_byte())] += 1;
     }
     let mut total = 0;
@@ -30,14 +26,14 @@ pub fn write_index(file: &File, rows: &Rows, pack: &ObjectId) -> io::Result<Vec<
         total += count;
         out.write_all(&total.to_be_bytes())?;
     }
-    for &row in &order {
+    for &row in order {
         out.write_all(rows.id(row).as_bytes())?;
     }
-    for &row in &order {
+    for &row in order {
         out.write_all(&rows.get(row).crc.to_be_bytes())?;
     }
     let mut large = Vec::new();
-    for &row in &order {
+    for &row in order {
         let offset = rows.get(row).offset;
         let short = match u32::try_from(offset) {
             Ok(offset) if u64::from(offset) < LARGE => offset,
@@ -51,15 +47,14 @@ pub fn write_index(file: &File, rows: &Rows, pack: &ObjectId) -> io::Result<Vec<
     for offset in large {
         out.write_all(&offset.to_be_bytes())?;
     }
-    out.finish(pack)?;
-    Ok(order)
+    out.finish(pack)
 }
 
 /// Write the reverse index of the pack whose hash is `pack`: for each of its entries the place in the index, which has the rows in
 /// this `order`.
-pub fn write_reverse_index(file: &File, order: &[u32], hash: gix::hash::Kind, pack: &ObjectId) -> io::Result<()> {
-    let mut places = vec![0u32; order.len()];
-    for (place, &row) in (0..).zip(order) {
+pub fn write_reverse_index(file: &File, order: &ById, hash: gix::hash::Kind, pack: &ObjectId) -> io::Result<()> {
+    let mut places = vec![0u32; order.numbers.len()];
+    for (place, &row) in (0..).zip(&order.numbers) {
         places[row as usize] = place;
     }
     let mut out = Hashing::new(file, hash);
@@ -69,10 +64,6 @@ pub fn write_reverse_index(file: &File, order: &[u32], hash: gix::hash::Kind, pa
         out.write_all(&place.to_be_bytes())?;
     }
     out.finish(pack)
-}
-
-fn prefix(rows: &Rows, row: u32) -> u64 {
-    rows.id(row).as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// A file that ends in the hash of the pack and of what was written.

@@ -7,7 +7,10 @@ use std::{
 
 use gix::oid;
 
-use super::rows::{Base, Ids, Rows};
+use super::{
+    by_id::ById,
+    rows::{Base, Ids, Rows},
+};
 
 /// Who is based on whom.
 pub struct Plan {
@@ -15,7 +18,7 @@ pub struct Plan {
     starts: Vec<u32>,
     children: Vec<u32>,
     /// The reference deltas in the order of their bases' ids, and the row of each.
-    by_base: Vec<u32>,
+    by_base: ById,
     ref_rows: Vec<u32>,
     /// The reference deltas that somebody resolves: an object may be twice in a pack.
     pub claimed: Vec<AtomicBool>,
@@ -48,9 +51,8 @@ impl Plan {
                 free[base as usize] += 1;
             }
         }
-        let mut by_base = (0..rows.refs()).collect::<Vec<_>>();
-        by_base.sort_unstable_by(|&a, &b| rows.ref_base(a).cmp(rows.ref_base(b)).then(a.cmp(&b)));
-        let claimed = by_base.iter().map(|_| AtomicBool::new(false)).collect();
+        let by_base = ById::new(rows.refs(), |number| rows.ref_base(number));
+        let claimed = ref_rows.iter().map(|_| AtomicBool::new(false)).collect();
         let mut plan = Plan { starts, children, by_base, ref_rows, claimed, roots: Vec::new(), root_refs: Vec::new() };
         for (row, entry) in (0..).zip(rows.iter()) {
             if matches!(entry.base, Base::None(_)) {
@@ -71,9 +73,7 @@ impl Plan {
 
     /// Which of `by_base` are based on object `id`.
     pub fn refs_to(&self, rows: &Rows, id: &oid) -> Range<u32> {
-        let from = self.by_base.partition_point(|&number| rows.ref_base(number) < id);
-        let len = self.by_base[from..].partition_point(|&number| rows.ref_base(number) == id);
-        from as u32..(from + len) as u32
+        self.by_base.find(id, |number| rows.ref_base(number))
     }
 
     /// The next row among those `children` and `refs`, which is then the caller's to resolve.
@@ -81,7 +81,7 @@ impl Plan {
         if let Some(at) = children.next() {
             return Some(self.children[at as usize]);
         }
-        refs.map(|at| self.by_base[at as usize]).find_map(|number| {
+        refs.map(|at| self.by_base.numbers[at as usize]).find_map(|number| {
             let claimed = self.claimed[number as usize].swap(true, Ordering::Relaxed);
             (!claimed).then(|| self.ref_rows[number as usize])
         })

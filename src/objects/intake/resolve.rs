@@ -111,7 +111,7 @@ struct Worker<'a, 'p, V> {
     delta: Vec<u8>,
     spare: Vec<Vec<u8>>,
     /// Resolved, and not yet told.
-    named: Vec<(u32, ObjectId)>,
+    named: Vec<(u32, ObjectId, Kind)>,
 }
 
 impl<V: Visit> Worker<'_, '_, V> {
@@ -175,7 +175,7 @@ impl<V: Visit> Worker<'_, '_, V> {
             hasher.update(&data);
             let id = hasher.try_finalize().map_err(|err| anyhow!("{err}"))?;
             self.visit.visit(&id, kind, &data)?;
-            self.named.push((row, id));
+            self.named.push((row, id, kind));
             if self.named.len() * 128 >= self.rows.deltas().min(1 << 15) {
                 self.tell();
             }
@@ -222,8 +222,8 @@ impl<V: Visit> Worker<'_, '_, V> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.resolved += self.named.len();
         found.progress.advance(self.named.len() as u64);
-        for (row, id) in self.named.drain(..) {
-            found.ids.set(row, &id);
+        for (row, id, kind) in self.named.drain(..) {
+            found.ids.set(row, &id, kind);
         }
     }
 }

@@ -7,8 +7,7 @@ pub struct Rows {
     /// The hash that names the objects.
     pub hash: gix::hash::Kind,
     rows: Vec<Row>,
-    /// The ids, one behind the other; null while unknown.
-    ids: Vec<u8>,
+    ids: Ids,
     /// The bases of the reference deltas, one behind the other.
     bases: Vec<u8>,
     /// How many of the rows are deltas of either kind.
@@ -20,7 +19,7 @@ pub struct Rows {
 }
 
 /// How much memory inflated deltas may take, in bytes.
-const INFLATED: usize = 24 << 20;
+const INFLATED: usize = 64 << 20;
 
 /// One entry.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +48,7 @@ pub enum Base {
 impl Rows {
     /// No entries yet.
     pub fn new(hash: gix::hash::Kind) -> Self {
-        Rows { hash, rows: Vec::new(), ids: Vec::new(), bases: Vec::new(), deltas: 0, inflated: Vec::new(), end: 0 }
+        Rows { hash, rows: Vec::new(), ids: Ids::new(hash), bases: Vec::new(), deltas: 0, inflated: Vec::new(), end: 0 }
     }
 
     /// How many there are.
@@ -125,42 +124,55 @@ impl Rows {
 
     /// The id of the object in `row`; null while unknown.
     pub fn id(&self, row: u32) -> &oid {
-        slice(&self.ids, self.hash, row)
+        self.ids.get(row)
+    }
+
+    /// The kind of the object in `row`; `None` while its id is unknown.
+    pub fn kind(&self, row: u32) -> Option<Kind> {
+        self.ids.kinds.get(row as usize).copied().flatten()
     }
 
     /// All ids at once, to be set row by row.
     pub fn take_ids(&mut self) -> Ids {
-        let mut ids = std::mem::take(&mut self.ids);
-        ids.resize(self.rows.len() * self.hash.len_in_bytes(), 0);
-        Ids { hash: self.hash, ids }
+        let mut ids = std::mem::replace(&mut self.ids, Ids::new(self.hash));
+        ids.resize(self.rows.len());
+        ids
     }
 
     /// Put back what [`take_ids`](Self::take_ids) gave.
     pub fn put_ids(&mut self, ids: Ids) {
-        self.ids = ids.ids;
-        self.ids.resize(self.rows.len() * self.hash.len_in_bytes(), 0);
+        self.ids = ids;
+        self.ids.resize(self.rows.len());
     }
 }
 
-/// The ids of some rows.
+/// The ids of some rows, and the kinds of the objects that have them.
 pub struct Ids {
     hash: gix::hash::Kind,
+    /// One behind the other; null while unknown.
     ids: Vec<u8>,
+    kinds: Vec<Option<Kind>>,
 }
 
 impl Ids {
     /// None yet.
     pub fn new(hash: gix::hash::Kind) -> Self {
-        Ids { hash, ids: Vec::new() }
+        Ids { hash, ids: Vec::new(), kinds: Vec::new() }
     }
 
-    /// Set the id of the object in `row`.
-    pub fn set(&mut self, row: u32, id: &ObjectId) {
-        let (at, len) = (row as usize * self.hash.len_in_bytes(), self.hash.len_in_bytes());
-        if self.ids.len() < at + len {
-            self.ids.resize(at + len, 0);
+    /// Set the id of the object in `row`, and its kind.
+    pub fn set(&mut self, row: u32, id: &ObjectId, kind: Kind) {
+        let (row, len) = (row as usize, self.hash.len_in_bytes());
+        if self.kinds.len() <= row {
+            self.resize(row + 1);
         }
-        self.ids[at..at + len].copy_from_slice(id.as_slice());
+        self.ids[row * len..(row + 1) * len].copy_from_slice(id.as_slice());
+        self.kinds[row] = Some(kind);
+    }
+
+    fn resize(&mut self, rows: usize) {
+        self.ids.resize(rows * self.hash.len_in_bytes(), 0);
+        self.kinds.resize(rows, None);
     }
 
     /// The id of the object in `row`.
