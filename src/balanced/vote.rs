@@ -13,7 +13,8 @@ use crate::{
     objects::quarantine::{self, Quarantine},
     refs::{
         checkout::WorkTreeUpdate,
-        transaction::{self, Aborted, Committed, Prepared, Settled, Undone, Unfinished, Voting},
+        store::{self, Prepared, Voting},
+        transaction::{Aborted, Committed, Settled, Undone, Unfinished},
     },
     repository::Repository,
     wire::sideband::Sideband,
@@ -62,7 +63,7 @@ pub struct Refused {
 /// A push that will be carried out, by this process or another.
 pub struct Decided<'a> {
     vote: &'a Vote<'a>,
-    refs: transaction::Decided<'a>,
+    refs: store::Decided<'a>,
     quarantine: Option<Quarantine>,
     ballot: Ballot,
     /// Signals wait until all is done.
@@ -124,12 +125,12 @@ impl<'a> Vote<'a> {
     /// The yes is heard: see whether all is still as it was, change the work trees, and put the decision on disk.
     fn decide(
         &self,
-        voting: Voting<'a>,
+        mut voting: Voting<'a>,
         quarantine: Option<&Quarantine>,
         work_trees: Vec<(usize, WorkTreeUpdate<'a>)>,
         inside: &Hooks<'_>,
         signals: &Diverted,
-    ) -> Result<transaction::Decided<'a>, (Undone, Refused)> {
+    ) -> Result<store::Decided<'a>, (Undone, Refused)> {
         let names = quarantine.map_or(Ok(()), Quarantine::check_names);
         let names = names.map_err(|err| Refused::by_repository(format!("{err:#}")));
         let mut ready = names.and_then(|()| voting.check().map_err(Refused::from));
@@ -189,7 +190,7 @@ impl<'a> Decided<'a> {
 }
 
 /// Bring in the objects and write the refs.
-fn carry_out(refs: transaction::Decided<'_>, quarantine: Option<&Quarantine>, look: &dyn Fn()) -> Result<Settled> {
+fn carry_out(refs: store::Decided<'_>, quarantine: Option<&Quarantine>, look: &dyn Fn()) -> Result<Settled> {
     let kept = quarantine.map(Quarantine::link_in).transpose()?;
     match refs.commit(look) {
         Ok(settled) => Ok(settled),

@@ -124,6 +124,11 @@ impl Quarantine {
         self.environment.clone()
     }
 
+    /// The same without the one that forbids to update refs: for a git that is to do just that.
+    pub fn variables_for_objects(&self) -> Vec<(&'static str, OsString)> {
+        self.environment.iter().filter(|(name, _)| *name != "GIT_QUARANTINE_PATH").cloned().collect()
+    }
+
     /// Leave it where it is, for a recovery to find.
     pub fn leave(mut self) {
         self.doomed = None;

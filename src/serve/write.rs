@@ -127,7 +127,10 @@ impl Push<'_> {
         };
         let hook = self.hooks.exists(reference_transaction::EVENT).then_some(&mut hook as _);
         let queued = Queued::new(self.repository, self.config, &self.interrupts, edits)?;
-        let outcomes = match queued.prepare_for_vote(&database, self.transaction.clone(), hook) {
+        let objects = quarantine.as_ref().map(Quarantine::variables_for_objects).unwrap_or_default();
+        let place = (self.repository, self.config);
+        let prepared = store::prepare_for_vote(queued, place, (&database, objects), self.transaction.clone(), hook);
+        let outcomes = match prepared {
             Err(aborted) => self.tell_aborted(aborted, count),
             Ok(prepared) => match vote.hold(prepared, Stakes { quarantine, work_trees })? {
                 Ok(decided) => self.tell_committed(decided.commit()?),

@@ -19,6 +19,7 @@ use crate::{
     balanced::{format::State, intent::Intent, journal::Journal, transaction_id::TransactionId},
     objects::database::Database,
     refs::{
+        git_lock::GitLock,
         lock::Locksmith,
         paths::Paths,
         reflog::{self, Log},
@@ -33,6 +34,7 @@ pub(super) struct Found<'f> {
     pub(super) path: &'f Path,
     pub(super) id: &'f TransactionId,
     pub(super) locks: Vec<BString>,
+    pub(super) git_locks: Vec<GitLock>,
     pub(super) intent: Intent,
     /// This machine and this directory were its writer's.
     pub(super) is_of_here: bool,
@@ -82,7 +84,7 @@ impl Found<'_> {
     }
 
     /// Fails if the object of a new value is missing.
-    fn find_values(&self, database: &Database) -> Result<()> {
+    pub(super) fn find_values(&self, database: &Database) -> Result<()> {
         for update in self.intent.updates.iter().filter(|update| !update.new.is_null()) {
             let id = update.new;
             ensure!(database.header(&id)?.is_some(), "object {id}, the new value of '{}', is missing", update.name);
@@ -151,6 +153,7 @@ impl Found<'_> {
     /// Take away all that bears the transaction's name but the journal.
     pub(super) fn clean_up(&self, parties: &mut Parties<'_>) -> Result<()> {
         undo(self.repository.into(), self.id, &self.locks)?;
+        self.free_locks_of_git()?;
         remove_all(&self.path.with_file_name(format!("{}.d", self.id)))?;
         if let Some(quarantine) = self.quarantine().filter(|quarantine| quarantine.is_dir()) {
             (parties.clear)(&quarantine)?;
@@ -159,7 +162,7 @@ impl Found<'_> {
     }
 
     /// The quarantine, if there was one. What the journal says of it is believed only if it is a name of ours.
-    fn quarantine(&self) -> Option<PathBuf> {
+    pub(super) fn quarantine(&self) -> Option<PathBuf> {
         let name = self.intent.objects.as_ref().filter(|name| **name == format!("incoming-{}", self.id))?;
         Some(self.repository.objects_dir.join(OsStr::from_bytes(name)))
     }

@@ -3,6 +3,7 @@
 //! Whether a writer lives is told by the lock on its journal, which the kernel frees when it dies. All of it happens under
 //! a lock on the common directory, so that two recoveries do not meet.
 
+mod by_git;
 mod found;
 mod leavings;
 mod outcome;
@@ -12,6 +13,7 @@ use std::{
     io::{self, ErrorKind, Read},
     os::unix::fs::MetadataExt,
     path::Path,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -28,7 +30,10 @@ use super::{
     journal,
     transaction_id::TransactionId,
 };
-use crate::{config::Config, interrupt::Interrupts, repository::Repository};
+use crate::{config::Config, interrupt::Interrupts, refs::lock::Waiting, repository::Repository};
+
+/// How long a git may take to end whose pusher died: it has only to let go of its locks.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who asks for a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,11 +131,19 @@ impl Recovery<'_> {
 
     /// `None` if there was nothing to settle after all.
     fn settle(&self, path: &Path, id: &TransactionId, parties: &mut Parties<'_>) -> Result<Option<Outcome>> {
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
-            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file,
+        let here = Writer::this_process(self.repository.into())?;
+        let mut waiting = Waiting::new(Some(PATIENCE));
+        let file = loop {
+            let file = match OpenOptions::new().read(true).write(true).open(path) {
+                Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+                file => file,
+            };
+            match lock(file)? {
+                Some(file) => break file,
+                None if is_orphaned(path, id, &here) && waiting.again() => {}
+                None => return Ok(Some(Outcome::Busy)),
+            }
         };
-        let Some(file) = lock(file)? else { return Ok(Some(Outcome::Busy)) };
         // Its writer may have ended in peace between our look and our lock.
         let (ours, there) = (file.metadata()?, fs::symlink_metadata(path));
         if !there.is_ok_and(|there| there.ino() == ours.ino() && there.dev() == ours.dev()) {
@@ -142,7 +155,6 @@ impl Recovery<'_> {
             Ok(entry) => entry,
             Err(err) => return Ok(Some(Outcome::Unreadable(format!("{err:#}")))),
         };
-        let here = Writer::this_process(self.repository.into())?;
         let is_of_here = entry.writer.as_ref().is_some_and(|writer| is_of(writer, &here));
         let git_dir = match entry.writer {
             Some(writer) if self.asked == Asked::ByPush && !is_of(&writer, &here) => {
@@ -160,7 +172,7 @@ impl Recovery<'_> {
             // Nobody had synced it when the machine died; but the locks themselves name the transaction.
             None => every_name(repository)?,
         };
-        let found = Found { repository, path, id, locks, intent: entry.intent, is_of_here };
+        let found = Found { repository, path, id, locks, git_locks: entry.git_locks, intent: entry.intent, is_of_here };
         let outcome = match entry.state {
             None | Some(State::Locking) => {
                 found.clean_up(parties)?;
@@ -171,6 +183,9 @@ impl Recovery<'_> {
                 let verdict = if is_of_here { (parties.ask)(id, &found.intent) } else { Verdict::No };
                 let outcome = match verdict {
                     Verdict::Unknown => Outcome::InDoubt,
+                    Verdict::Yes if found.intent.is_for_git() => {
+                        found.carry_out_by_git(self, file, &text, true, parties)?
+                    }
                     // A ref that is not locked any more may have been changed since: all or none means none then.
                     Verdict::Yes if found.holds_all() => found.carry_out(self, file, &text, true, parties)?,
                     Verdict::Yes | Verdict::No => found.roll_back(self, file, &text, parties)?,
@@ -181,6 +196,9 @@ impl Recovery<'_> {
                 found.clean_up(parties)?;
                 found.tell(parties, false);
                 Outcome::RolledBack
+            }
+            Some(State::Decided) if found.intent.is_for_git() => {
+                return found.carry_out_by_git(self, file, &text, false, parties).map(Some);
             }
             Some(State::Decided) => return found.carry_out(self, file, &text, false, parties).map(Some),
             Some(State::Committed) => {
@@ -197,6 +215,14 @@ impl Recovery<'_> {
         remove(path)?;
         Ok(Some(outcome))
     }
+}
+
+/// True if the process that wrote the journal at `path` is dead: what has it locked is the git that worked for it, and that
+/// ends by itself.
+fn is_orphaned(path: &Path, id: &TransactionId, here: &Writer) -> bool {
+    let entry = fs::read(path).ok().and_then(|text| Entry::read(&text, id).ok());
+    let writer = entry.and_then(|entry| entry.writer).filter(|writer| is_of(writer, here));
+    writer.is_some_and(|writer| writer.boot == here.boot && !Path::new(&format!("/proc/{}", writer.pid)).exists())
 }
 
 fn is_of(writer: &Writer, here: &Writer) -> bool {

@@ -140,15 +140,9 @@ impl Prepared<'_> {
             let voted = vote.is_some();
             match self.begin_journal(edits, vote) {
                 Ok(journal) => self.journal = Some(journal),
-                Err(err) if err.kind() == ErrorKind::Unsupported && voted => {
-                    let why = "a balanced push needs a file system with symbolic links and locks (flock)";
-                    return Err(Aborted::new(self.mode, why));
-                }
                 // As git does it, then: one after the other.
-                Err(err) if err.kind() == ErrorKind::Unsupported => hows.fill(How::Alone),
-                Err(err) => {
-                    return Err(Aborted::new(self.mode, format!("cannot write the journal of this push: {err}")));
-                }
+                Err(err) if err.kind() == ErrorKind::Unsupported && !voted => hows.fill(How::Alone),
+                Err(err) => return Err(Aborted::without_journal(self.mode, &err)),
             }
         }
         let mut locked = BTreeSet::new();

@@ -47,6 +47,10 @@ pub struct Unfinished(pub BString);
 pub struct Undone(Option<Box<Journal>>);
 
 impl Undone {
+    pub(super) fn of(journal: Option<Journal>) -> Self {
+        Undone(journal.map(Box::new))
+    }
+
     /// Everybody who is to know was told: the journal goes.
     pub fn told(self) {
         drop(self.0);
@@ -210,7 +214,7 @@ impl<'a> Voting<'a> {
             // Without this line, a recovery asks again.
             journal.reach(State::Aborted).ok();
         }
-        Undone(journal.map(Box::new))
+        Undone::of(journal)
     }
 }
 
@@ -238,7 +242,7 @@ impl<'a> Decided<'a> {
             return Err(Unfinished(message));
         }
         let (committed, journal) = prepared.finish(complaints, held_off);
-        Ok(Settled { committed, journal })
+        Ok(Settled::of(committed, journal))
     }
 }
 
@@ -251,6 +255,10 @@ impl Drop for Decided<'_> {
 }
 
 impl Settled {
+    pub(super) fn of(committed: Committed, journal: Option<Journal>) -> Self {
+        Settled { committed, journal }
+    }
+
     /// Everybody who is to know was told: the journal goes. Without this it stays, and they are told once more.
     pub fn told(mut self) -> Committed {
         if let Some(mut journal) = self.journal.take() {

@@ -9,24 +9,34 @@
 //! is tried again. What git refuses for a reason that reading does not show is the edit that git's message names.
 
 mod judge;
+mod locks;
 mod process;
+mod resume;
+mod vote;
+
+use std::{collections::BTreeSet, ffi::OsString};
 
 use bstr::{BStr, BString, ByteSlice};
 use gix::ObjectId;
 
-use self::process::UpdateRef;
+use self::process::{UpdateRef, Voted};
+pub use self::{
+    resume::{Resumed, TooLate},
+    vote::{Decided, Voting},
+};
 use super::{
     Aborted, Announced, Committed, Edit, Failure, Hook, INSIDE_QUARANTINE, Mode, Phase, Queued, Site,
     announced::push_line, prepare::bad_names,
 };
 use crate::{
+    balanced::{claims, journal::Journal, transaction_id::TransactionId},
     command::Refusal,
     objects::database::Database,
     refs::{
-        lock::Waiting,
-        packed::Packed,
+        identity,
+        lock::{MadeDirectories, Waiting},
         snapshot::Snapshot,
-        symbolic::{Symbolic, SymbolicRefs},
+        symbolic::{self, Symbolic, SymbolicRefs},
     },
     repository::RefFormat,
 };
@@ -37,6 +47,8 @@ pub struct Session<'a> {
     // Dropped first: the hook is told `aborted` when the locks are free.
     /// `None` if no edit is left.
     git: Option<UpdateRef>,
+    /// Where it is to be voted upon.
+    vote: Option<Vote>,
     announced: Announced<'a>,
     site: Site<'a>,
     database: &'a Database,
@@ -50,6 +62,17 @@ pub struct Session<'a> {
     withdrawn: bool,
     /// A ref that goes is in packed-refs, as far as the hook is to know it.
     unpacks: bool,
+}
+
+/// What a transaction needs so as to outlast this process.
+struct Vote {
+    journal: Journal,
+    /// The directories of lock files, which git would leave behind.
+    made: MadeDirectories,
+    /// The variables by which git finds the objects in quarantine.
+    objects: Vec<(&'static str, OsString)>,
+    /// Name, mail and time of the committer.
+    identity: BString,
 }
 
 /// The ref that an edit changes in the end.
@@ -67,12 +90,34 @@ impl<'a> Session<'a> {
         mode: Mode,
         hook: Option<Hook<'a>>,
     ) -> Result<Self, Aborted> {
-        let Queued { site, edits, .. } = queued;
+        Self::begin(queued, database, mode, None, hook)
+    }
+
+    /// The same as [`Queued::prepare_for_vote`]; with the variables by which git finds the `objects` in quarantine.
+    pub fn for_vote(
+        queued: Queued<'a>,
+        database: &'a Database,
+        id: TransactionId,
+        objects: Vec<(&'static str, OsString)>,
+        hook: Option<Hook<'a>>,
+    ) -> Result<Self, Aborted> {
+        Self::begin(queued, database, Mode::AllOrNone, Some((id, objects)), hook)
+    }
+
+    fn begin(
+        queued: Queued<'a>,
+        database: &'a Database,
+        mode: Mode,
+        vote: Option<(TransactionId, Vec<(&'static str, OsString)>)>,
+        hook: Option<Hook<'a>>,
+    ) -> Result<Self, Aborted> {
+        let Queued { site, edits, date } = queued;
         if site.repository.inside_quarantine {
             return Err(Aborted::new(mode, INSIDE_QUARANTINE));
         }
         let mut session = Session {
             git: None,
+            vote: None,
             announced: Announced { hook, aborted: Vec::new() },
             site,
             database,
@@ -87,6 +132,9 @@ impl<'a> Session<'a> {
             session.fail(index, failure)?;
         }
         session.announced.ask_first(mode, &session.edits, &session.failures)?;
+        if let Some((id, objects)) = vote {
+            session.vote = Some(Vote::begin(id, objects, date, &session.edits, site)?);
+        }
         session.open()?;
         session.look()?;
         let (inner, lines) = (session.inner_lines(), session.hook_lines());
@@ -98,11 +146,11 @@ impl<'a> Session<'a> {
     fn open(&mut self) -> Result<(), Aborted> {
         let mut waiting = Waiting::new(self.site.config.ref_lock_timeout);
         loop {
-            let standing: Vec<&Edit> = self.standing().map(|(_, edit)| edit).collect();
-            if standing.is_empty() {
+            let mut standing = self.standing().map(|(_, edit)| edit).peekable();
+            if standing.peek().is_none() {
                 return Ok(());
             }
-            let refusal = match UpdateRef::prepare(self.site, &standing) {
+            let refusal = match UpdateRef::prepare(self.site, standing, self.vote.as_ref().map(Vote::as_seen_by_git)) {
                 Ok(git) => {
                     self.git = Some(git);
                     return Ok(());
@@ -148,13 +196,15 @@ impl<'a> Session<'a> {
         self.edits.iter().enumerate().filter(|(index, _)| self.failures[*index].is_none())
     }
 
-    /// Read, under git's locks, what somebody will want to know: the hook, or who votes.
+    /// Read, under git's locks, what somebody will want to know: the hook, or who votes. And see that no vote has a claim
+    /// on one of the refs.
     fn look(&mut self) -> Result<(), Aborted> {
         self.found = self.edits.iter().map(|edit| Found { name: edit.name.clone(), old: edit.old }).collect();
-        if self.announced.hook.is_none() && !self.site.config.balanced_atomic {
+        let repository = self.site.repository;
+        let claims = claims::of_others(repository, self.vote.as_ref().map(|vote| vote.journal.id()));
+        if self.announced.hook.is_none() && self.vote.is_none() && claims.is_empty() {
             return Ok(());
         }
-        let repository = self.site.repository;
         let mut read = || {
             let names: Vec<&BStr> = self.edits.iter().map(|edit| edit.name.as_ref()).collect();
             let symbolic = SymbolicRefs::of(repository, &names)?;
@@ -167,18 +217,28 @@ impl<'a> Session<'a> {
             }
             anyhow::Ok(())
         };
-        read().and_then(|()| self.look_at_packed_refs()).map_err(|err| Aborted::new(self.mode, format!("{err:#}")))
-    }
-
-    fn look_at_packed_refs(&mut self) -> anyhow::Result<()> {
-        if self.site.repository.ref_format == RefFormat::Files
-            && let Some(packed) = Packed::open(self.site.paths.packed_refs(), self.site.repository.hash)?
-        {
-            for (_, found) in self.edits.iter().zip(&self.found).filter(|(edit, _)| edit.is_deletion()) {
-                self.unpacks |= packed.find(found.name.as_ref())?.is_some();
+        let read = read().and_then(|()| self.deletes_packed());
+        self.unpacks = read.map_err(|err| Aborted::new(self.mode, format!("{err:#}")))?;
+        if let (Some(vote), Some(git)) = (&mut self.vote, &mut self.git) {
+            let edits = self.edits.iter().zip(self.found.iter().map(|found| found.name.as_ref()));
+            let noted = git.note_locks(self.site, edits, &mut vote.journal);
+            noted.map_err(|err| Aborted::new(self.mode, format!("{err:#}")))?;
+        }
+        for index in 0..self.found.len() {
+            let Found { name, old } = &self.found[index];
+            if let Some(claim) = claims.iter().find(|claim| claim.holds(name.as_ref(), *old)) {
+                let why = format!("cannot lock ref '{name}': push {} has not come to its end", claim.transaction);
+                self.fail(index, Failure::general(why))?;
+                self.withdrawn = true;
             }
         }
         Ok(())
+    }
+
+    fn deletes_packed(&self) -> anyhow::Result<bool> {
+        let deletions = self.edits.iter().zip(&self.found).filter(|(edit, _)| edit.is_deletion());
+        let deleted: Vec<&BStr> = deletions.map(|(_, found)| found.name.as_ref()).collect();
+        locks::are_packed(self.site, &deleted)
     }
 
     /// What git tells the hook of packed-refs, where there are any.
@@ -269,5 +329,38 @@ impl<'a> Session<'a> {
             self.failures[index] = Some(Failure::general(message.as_bstr()));
         }
         Ok(())
+    }
+}
+
+impl Vote {
+    fn begin(
+        id: TransactionId,
+        objects: Vec<(&'static str, OsString)>,
+        date: Option<String>,
+        edits: &[Edit],
+        site: Site<'_>,
+    ) -> Result<Self, Aborted> {
+        // What git has locked it lets go of itself; what it cannot any more is written down once it is known.
+        let journal = Journal::begin(id, true, site.paths, BTreeSet::new(), site.locksmith);
+        let journal = journal.map_err(|err| Aborted::without_journal(Mode::AllOrNone, &err))?;
+        let mut identity = identity::committer(site.config);
+        identity.push(b' ');
+        identity.extend_from_slice(date.unwrap_or_else(identity::now).as_bytes());
+        let mut made = MadeDirectories::default();
+        if site.repository.ref_format == RefFormat::Files {
+            for edit in edits {
+                let target = match symbolic::follow(site.repository, edit.name.as_ref()) {
+                    Ok(Symbolic::LeadsTo(target)) => target,
+                    _ => edit.name.clone(),
+                };
+                // If something is in the way, git says so.
+                site.locksmith.make_parents(&site.paths.lock(target.as_ref()), &mut made).ok();
+            }
+        }
+        Ok(Vote { journal, made, objects, identity })
+    }
+
+    fn as_seen_by_git(&self) -> Voted<'_> {
+        Voted { journal: &self.journal, objects: &self.objects, identity: self.identity.as_ref() }
     }
 }
