@@ -2,7 +2,7 @@
 
 pub mod support;
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, process::Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -206,14 +206,7 @@ fn a_yes_that_comes_after_somebody_has_changed_a_ref_comes_too_late() {
         let balanced = balanced(format, HALTS);
         doubt(&balanced, "0");
         die_during_the_vote(&balanced, &EVERY_KIND);
-        eventually("the end of git", || {
-            balanced
-                .scene
-                .try_git("server.git", &["update-ref", "refs/heads/old", "topic"])
-                .status
-                .success()
-                .then_some(())
-        });
+        change_old(&balanced);
         let before = balanced.refs();
         let (exit, printed) = balanced.recover();
         assert_eq!(exit, 0, "{printed}");
@@ -226,6 +219,61 @@ fn a_yes_that_comes_after_somebody_has_changed_a_ref_comes_too_late() {
             balanced.scene.try_git("server.git", &["cat-file", "-e", &balanced.theirs("next2")]).status.code()
                 != Some(0)
         );
+    }
+}
+
+/// Push, and be killed when this path is synced for the `count`th time.
+fn die_at_sync(balanced: &Balanced, strace: &Path, path: &Path, count: usize) {
+    let program = format!(
+        "{} -qqq -o /dev/null -e signal=none -P '{}' -e inject=fsync:signal=KILL:when={count} {}",
+        strace.display(),
+        path.display(),
+        ours().display()
+    );
+    assert!(!Pushed::of(balanced.start_push_through(&program, &EVERY_KIND)).accepted);
+}
+
+/// What plain git does as soon as it can.
+fn change_old(balanced: &Balanced) {
+    let change = ["update-ref", "refs/heads/old", "topic"];
+    eventually("the end of git", || balanced.scene.try_git("server.git", &change).status.success().then_some(()));
+}
+
+#[test]
+fn a_decision_that_git_has_not_heard_of_comes_too_late_for_a_ref_that_was_changed() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    for format in BY_GIT {
+        let balanced = balanced(format, r#"echo "$1" >>"$SEEN""#);
+        // First when it has a quarantine, then when it has what was in that.
+        die_at_sync(&balanced, &strace, &balanced.path("server.git/objects"), 2);
+        let journals = fs::read_dir(balanced.path("server.git/balanced")).unwrap();
+        let journal = journals.map(|entry| entry.unwrap().path()).find(|path| path.is_file()).unwrap();
+        assert!(fs::read_to_string(journal).unwrap().contains("\ndecided "));
+        change_old(&balanced);
+        let before = balanced.refs();
+        let (exit, printed) = balanced.recover();
+        assert_eq!(exit, 0, "{printed}");
+        assert!(printed.contains("undone in spite of the yes: 'refs/heads/old' was changed"), "{printed}");
+        assert_eq!(balanced.seen(), "prepared\naborted\n");
+        assert_eq!(balanced.refs(), before);
+        balanced.check_clean();
+    }
+}
+
+#[test]
+fn what_git_has_committed_is_known_again_though_a_ref_was_changed_since() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    for (format, directory) in BY_GIT.into_iter().zip(["reftable", "refs/heads"]) {
+        let balanced = balanced(format, r#"echo "$1" >>"$SEEN""#);
+        die_at_sync(&balanced, &strace, &balanced.path("server.git").join(directory), 1);
+        assert_eq!(balanced.value("main"), balanced.theirs("next"));
+        change_old(&balanced);
+        let before = balanced.refs();
+        let (exit, printed) = balanced.recover();
+        assert!(exit == 0 && printed.contains(": carried out\n"), "{printed}");
+        assert_eq!(balanced.seen(), "prepared\ncommitted\n");
+        assert_eq!(balanced.refs(), before);
+        balanced.check_clean();
     }
 }
 
@@ -291,6 +339,158 @@ fn when_git_dies_during_the_vote_a_yes_does_not_count() {
         assert_eq!(balanced.seen(), "prepared\naborted\n");
         assert_eq!(changes(&before, &balanced.listing()), NOTHING);
     }
+}
+
+#[test]
+fn a_signal_during_the_vote_undoes_the_push() {
+    for format in BY_GIT {
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            let balanced = balanced(format, HALTS);
+            let before = balanced.listing();
+            let (push, program) = halt(&balanced, &EVERY_KIND);
+            kill(program, signal).unwrap();
+            assert!(!Pushed::of(push).accepted);
+            assert_eq!(changes(&before, &balanced.listing()), NOTHING);
+            assert_eq!(balanced.seen(), "prepared\naborted\n");
+        }
+    }
+}
+
+#[test]
+fn nobody_creates_a_ref_below_one_that_waits_for_the_vote() {
+    for format in every_format() {
+        let balanced = balanced(
+            format,
+            r#"[ "$1" = prepared ] || exit 0
+            unset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+            ! git update-ref refs/heads/deep/in/here/below main 2>/dev/null && ! git update-ref refs/heads/deep main 2>/dev/null"#,
+        );
+        balanced.push(&EVERY_KIND).expect_yes();
+        check_new(&balanced);
+    }
+}
+
+#[test]
+fn the_work_tree_follows_after_the_yes() {
+    for format in every_format() {
+        let balanced = balanced(format, NO);
+        balanced.scene.add_work_tree();
+        // fast-import has left it out.
+        balanced.config("core.ignoreCase", if format.2 { "true" } else { "false" });
+        balanced.config("receive.denyCurrentBranch", "updateInstead");
+        balanced.push(&["next:main"]).expect_no("balanced_update hook declined");
+        assert_eq!(fs::read_to_string(balanced.path("server.git/dir/b")).unwrap(), "two\n");
+        balanced.hook(RECORDS);
+        balanced.push(&["next:main", "side:new"]).expect_yes();
+        assert_eq!(fs::read_to_string(balanced.path("server.git/dir/b")).unwrap(), "two, changed\n");
+        assert_eq!(balanced.scene.git("server.git", &["status", "--porcelain"]), "");
+        balanced.check_clean();
+    }
+}
+
+#[test]
+fn a_namespace_is_put_to_the_vote_under_full_names() {
+    for format in every_format() {
+        let balanced = balanced(format, HALTS);
+        doubt(&balanced, "0");
+        let namespaced = format!("GIT_NAMESPACE=a {}", ours().display());
+        let push = balanced.start_push_through(&namespaced, &["next:new", "side:other"]);
+        let program = process_in(&balanced.path("seen.push"));
+        kill(program, Signal::SIGKILL).unwrap();
+        Pushed::of(push);
+        assert_eq!(balanced.recover().0, 0);
+        assert_eq!(balanced.value("refs/namespaces/a/refs/heads/new"), balanced.theirs("next"));
+        balanced.hook(RECORDS);
+        Pushed::of(balanced.start_push_through(&namespaced, &["next2:new", ":other"])).expect_yes();
+        assert_eq!(balanced.value("refs/namespaces/a/refs/heads/new"), balanced.theirs("next2"));
+        assert!(balanced.seen().contains(" refs/namespaces/a/refs/heads/new\n"), "{}", balanced.seen());
+        balanced.check_clean();
+    }
+}
+
+#[test]
+fn a_push_to_a_linked_work_tree_is_taken_up_as_well() {
+    for format in every_format() {
+        for status in ["0", "1"] {
+            let balanced = balanced(format, HALTS);
+            doubt(&balanced, status);
+            balanced.config("core.logAllRefUpdates", "true");
+            balanced.config("receive.denyCurrentBranch", "ignore");
+            balanced.scene.git("server.git", &["worktree", "add", "-q", "../linked", "topic"]);
+            let linked = balanced.scene.git("linked", &["rev-parse", "--git-dir"]);
+            // Its HEAD, and the log of that, are kept apart from the rest; so is a ref of its own.
+            let mut push = balanced.scene.command("client.git", "git");
+            push.args(["push", &format!("--receive-pack={}", ours().display()), &linked]);
+            push.args(["next:main", "+side:topic", "next:refs/worktree/own"]).stderr(Stdio::piped());
+            let push = push.spawn().unwrap();
+            let program = process_in(&balanced.path("seen.push"));
+            kill(program, Signal::SIGKILL).unwrap();
+            Pushed::of(push);
+            let (exit, printed) = balanced.recover();
+            assert_eq!(exit, 0, "{printed}");
+            let value = |revision| balanced.scene.try_git("linked", &["rev-parse", "-q", "--verify", revision]).stdout;
+            let theirs = |name: &str| format!("{}\n", balanced.theirs(name)).into_bytes();
+            if status == "0" {
+                assert_eq!(value("HEAD"), theirs("side"));
+                assert_eq!(value("refs/worktree/own"), theirs("next"));
+            } else {
+                assert_eq!(value("HEAD"), theirs("topic"));
+                assert_eq!(value("refs/worktree/own"), b"");
+            }
+            balanced.check_clean();
+        }
+    }
+}
+
+#[test]
+fn what_git_writes_is_synced_before_the_journal_says_so() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    for (format, directory) in BY_GIT.into_iter().zip(["reftable", "refs/heads"]) {
+        let balanced = balanced(format, "");
+        balanced.config("core.fsync", "none");
+        let log = balanced.path("strace.log");
+        let program = format!(
+            "{} -f -y -qqq -e trace=write,fsync,fdatasync,rename -o '{}' {}",
+            strace.display(),
+            log.display(),
+            ours().display()
+        );
+        Pushed::of(balanced.start_push_through(&program, &EVERY_KIND)).expect_yes();
+        let log = fs::read_to_string(log).unwrap();
+        let at =
+            |what: &str| log.lines().position(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {log}"));
+        let decided = at("\"decided ");
+        let committed = at("\"committed ");
+        let refs: Vec<&str> = log.lines().skip(decided).take(committed - decided).collect();
+        let last_rename = refs.iter().rposition(|line| line.contains("rename(")).expect("refs are renamed");
+        let after: Vec<_> = refs[last_rename..].iter().filter(|line| line.contains("fsync(")).collect();
+        assert!(after.iter().any(|line| line.contains(&format!("/{directory}>"))), "the directory: {after:#?}");
+        if format.1 == "reftable" {
+            // git syncs a table before it is whole.
+            assert!(after.iter().any(|line| line.contains(".ref>")), "the table: {after:#?}");
+            assert!(after.iter().any(|line| line.contains("/tables.list>")), "their list: {after:#?}");
+        } else {
+            // Written before the vote, renamed after it.
+            let synced = |lock: &str| log.lines().any(|line| line.contains("fsync(") && line.contains(lock));
+            assert!(synced("/refs/heads/main.lock>") && synced("/packed-refs.new>"), "{log}");
+        }
+    }
+}
+
+#[test]
+fn votes_on_a_reftable_wait_for_each_other() {
+    let balanced = balanced(
+        ("sha1", "reftable", false),
+        // Longer than git would wait for a lock.
+        r#"[ "$1" != prepared ] || sleep 0.5; echo "$1" >>"$SEEN""#,
+    );
+    let refspecs = [["next:a", "next2:a2"], ["next:b", "next2:b2"], ["next:main", ":old"]];
+    let pushes: Vec<_> = refspecs.iter().map(|refspecs| balanced.start_push(refspecs)).collect();
+    for push in pushes {
+        Pushed::of(push).expect_yes();
+    }
+    assert_eq!(balanced.seen(), "prepared\ncommitted\n".repeat(3));
+    balanced.check_clean();
 }
 
 #[test]

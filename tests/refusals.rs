@@ -3,7 +3,7 @@
 pub mod support;
 
 use support::{
-    push::{Push, push, push_to},
+    push::{Push, push},
     server::pushed,
 };
 

@@ -3,7 +3,7 @@
 //! Whoever changes such a ref before it is settled what became of the vote makes that impossible. Other programs cannot
 //! know; this one looks, with its own locks taken.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use bstr::{BStr, BString};
 use gix::ObjectId;
@@ -40,10 +40,8 @@ impl Claim {
 /// Costs one system call where there is no journal. One that cannot be read claims nothing.
 pub fn of_others(repository: &Repository, own: Option<&TransactionId>) -> Vec<Claim> {
     let mut claims = Vec::new();
-    for entry in fs::read_dir(journal::directory(&repository.common_dir)).into_iter().flatten().flatten() {
-        let id = entry.file_name().to_str().and_then(TransactionId::of_file);
-        let Some(id) = id.filter(|id| Some(id) != own) else { continue };
-        let Some(read) = fs::read(entry.path()).ok().and_then(|text| Entry::read(&text, &id).ok()) else { continue };
+    for (id, path) in journals_of_others(repository, own) {
+        let Some(read) = fs::read(path).ok().and_then(|text| Entry::read(&text, &id).ok()) else { continue };
         let decided = match read.state {
             Some(State::Voting) => false,
             Some(State::Decided) => true,
@@ -59,4 +57,20 @@ pub fn of_others(repository: &Repository, own: Option<&TransactionId>) -> Vec<Cl
         }));
     }
     claims
+}
+
+/// True if there is the journal of another transaction than `own`.
+pub fn is_another_under_way(repository: &Repository, own: Option<&TransactionId>) -> bool {
+    journals_of_others(repository, own).next().is_some()
+}
+
+fn journals_of_others(
+    repository: &Repository,
+    own: Option<&TransactionId>,
+) -> impl Iterator<Item = (TransactionId, PathBuf)> {
+    let entries = fs::read_dir(journal::directory(&repository.common_dir)).into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
+        let id = entry.file_name().to_str().and_then(TransactionId::of_file)?;
+        (Some(&id) != own).then(|| (id, entry.path()))
+    })
 }

@@ -9,18 +9,16 @@ use nix::fcntl::Flock;
 
 use super::{Outcome, Parties, Recovery, found::Found};
 use crate::{
-    balanced::{format::State, intent::CommitsBy, journal::Journal},
+    balanced::{format::State, journal::Journal},
     objects::{database::Database, quarantine::Quarantine},
     refs::{
         git_lock::GitLock,
-        lock::{Locksmith, remove_empty_parents},
-        paths::Paths,
+        lock::Locksmith,
         transaction::{
             Unfinished,
             update_ref::{Resumed, TooLate},
         },
     },
-    repository::RefFormat,
 };
 
 impl Found<'_> {
@@ -90,22 +88,14 @@ impl Found<'_> {
         Ok(Outcome::CarriedOut)
     }
 
-    /// Remove the locks that git left because it was killed, and that can be told from any other, with directories that they
-    /// were alone in. It is dead, as its journal is ours.
+    /// Remove the locks that git left because it was killed, and that can be told from any other. It is dead, as its journal is
+    /// ours.
     pub(super) fn free_locks_of_git(&self) -> io::Result<()> {
         let is_inside = |lock: &&GitLock| {
             let roots = [&self.repository.common_dir, &self.repository.git_dir];
             let is_plain = lock.path.components().all(|part| part != Component::ParentDir);
             is_plain && roots.iter().any(|root| lock.path.starts_with(root))
         };
-        self.git_locks.iter().filter(is_inside).try_for_each(GitLock::remove)?;
-        let paths = Paths::from(self.repository);
-        if self.repository.ref_format == RefFormat::Files {
-            for update in self.intent.updates.iter().filter(|update| update.how == CommitsBy::Git) {
-                let name = update.name.as_ref();
-                remove_empty_parents(&paths.loose(name), &paths.category(name));
-            }
-        }
-        Ok(())
+        self.git_locks.iter().filter(is_inside).try_for_each(GitLock::remove)
     }
 }

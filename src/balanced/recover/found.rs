@@ -152,8 +152,8 @@ impl Found<'_> {
 
     /// Take away all that bears the transaction's name but the journal.
     pub(super) fn clean_up(&self, parties: &mut Parties<'_>) -> Result<()> {
-        undo(self.repository.into(), self.id, &self.locks)?;
         self.free_locks_of_git()?;
+        undo(self.repository.into(), self.id, &self.locks)?;
         remove_all(&self.path.with_file_name(format!("{}.d", self.id)))?;
         if let Some(quarantine) = self.quarantine().filter(|quarantine| quarantine.is_dir()) {
             (parties.clear)(&quarantine)?;

@@ -9,6 +9,7 @@ mod announced;
 mod check;
 mod commit;
 mod conflicts;
+mod guard;
 mod prepare;
 mod put;
 mod stage;

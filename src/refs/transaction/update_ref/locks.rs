@@ -9,6 +9,7 @@ use super::super::Site;
 use crate::{
     refs::{
         git_lock::GitLock,
+        name::is_per_worktree,
         packed::Packed,
         symbolic::{self, Symbolic},
     },
@@ -33,7 +34,9 @@ pub(super) fn held_by_git(site: Site<'_>, refs: &[&BStr], deleted: &[&BStr]) -> 
         let lock = |root: &Path| root.join("reftable/tables.list.lock");
         candidates.push(lock(paths.common_dir));
         // Each worktree has tables of its own, HEAD and its log among them.
-        if paths.git_dir != paths.common_dir && follows_head(site, refs)? {
+        let in_own =
+            || Ok::<_, anyhow::Error>(refs.iter().any(|name| is_per_worktree(name)) || follows_head(site, refs)?);
+        if paths.git_dir != paths.common_dir && in_own()? {
             candidates.push(lock(paths.git_dir));
         }
     }

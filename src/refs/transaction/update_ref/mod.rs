@@ -7,44 +7,46 @@
 //!
 //! The usual push costs one process. Only when git refuses are the refs read and every edit judged by them; then the rest
 //! is tried again. What git refuses for a reason that reading does not show is the edit that git's message names.
+//!
+//! Where there is a vote, the session is held over it (`vote`), and what a dead one left is taken up in another (`resume`).
 
+mod found;
 mod judge;
 mod locks;
 mod process;
 mod resume;
 mod vote;
 
-use std::{collections::BTreeSet, ffi::OsString};
+use std::ffi::OsString;
 
 use bstr::{BStr, BString, ByteSlice};
 use gix::ObjectId;
 
-use self::process::{UpdateRef, Voted};
+use self::{found::Found, process::UpdateRef, vote::Vote};
 pub use self::{
     resume::{Resumed, TooLate},
     vote::{Decided, Voting},
 };
 use super::{
-    Aborted, Announced, Committed, Edit, Failure, Hook, INSIDE_QUARANTINE, Mode, Phase, Queued, Site,
-    announced::push_line, prepare::bad_names,
+    Aborted, Announced, Committed, Edit, Failure, Hook, INSIDE_QUARANTINE, Mode, Phase, Queued, Site, commit::LONG,
+    prepare::bad_names,
 };
 use crate::{
-    balanced::{claims, journal::Journal, transaction_id::TransactionId},
+    balanced::{claims, transaction_id::TransactionId},
     command::Refusal,
     objects::database::Database,
     refs::{
-        identity,
-        lock::{MadeDirectories, Waiting},
+        lock::{Held, Waiting},
         snapshot::Snapshot,
-        symbolic::{self, Symbolic, SymbolicRefs},
     },
-    repository::RefFormat,
 };
 
 /// A prepared transaction whose locks a `git update-ref` process holds, for no longer than this process lives. Dropping it
 /// undoes it.
 pub struct Session<'a> {
-    // Dropped first: the hook is told `aborted` when the locks are free.
+    // Dropped in this order: the hook is told `aborted` when the locks are free.
+    /// What stands at the paths of refs that are to be created, where refs are files.
+    guards: Vec<Held>,
     /// `None` if no edit is left.
     git: Option<UpdateRef>,
     /// Where it is to be voted upon.
@@ -62,24 +64,6 @@ pub struct Session<'a> {
     withdrawn: bool,
     /// A ref that goes is in packed-refs, as far as the hook is to know it.
     unpacks: bool,
-}
-
-/// What a transaction needs so as to outlast this process.
-struct Vote {
-    journal: Journal,
-    /// The directories of lock files, which git would leave behind.
-    made: MadeDirectories,
-    /// The variables by which git finds the objects in quarantine.
-    objects: Vec<(&'static str, OsString)>,
-    /// Name, mail and time of the committer.
-    identity: BString,
-}
-
-/// The ref that an edit changes in the end.
-#[derive(Debug, Clone)]
-struct Found {
-    name: BString,
-    old: Option<ObjectId>,
 }
 
 impl<'a> Session<'a> {
@@ -116,6 +100,7 @@ impl<'a> Session<'a> {
             return Err(Aborted::new(mode, INSIDE_QUARANTINE));
         }
         let mut session = Session {
+            guards: Vec::new(),
             git: None,
             vote: None,
             announced: Announced { hook, aborted: Vec::new() },
@@ -137,6 +122,7 @@ impl<'a> Session<'a> {
         }
         session.open()?;
         session.look()?;
+        session.guard()?;
         let (inner, lines) = (session.inner_lines(), session.hook_lines());
         session.announced.ask_prepared(mode, session.unpacks, inner, lines)?;
         Ok(session)
@@ -145,6 +131,7 @@ impl<'a> Session<'a> {
     /// Have git lock and check the edits that stand.
     fn open(&mut self) -> Result<(), Aborted> {
         let mut waiting = Waiting::new(self.site.config.ref_lock_timeout);
+        let mut for_vote = Waiting::new(Some(self.site.config.balanced_timeout.unwrap_or(LONG)));
         loop {
             let mut standing = self.standing().map(|(_, edit)| edit).peekable();
             if standing.peek().is_none() {
@@ -157,7 +144,11 @@ impl<'a> Session<'a> {
                 }
                 Err(refusal) => refusal,
             };
-            if refusal.is_for_want_of_lock() && waiting.again() {
+            // A vote keeps all others from a reftable for as long as its hook may take.
+            let own = self.vote.as_ref().map(|vote| vote.journal.id());
+            let mut again =
+                || waiting.again() || (claims::is_another_under_way(self.site.repository, own) && for_vote.again());
+            if refusal.is_for_want_of_lock() && again() {
                 continue;
             }
             if self.mode == Mode::AllOrNone || !self.leave_out(refusal.message.as_ref())? {
@@ -194,87 +185,6 @@ impl<'a> Session<'a> {
 
     fn standing(&self) -> impl Iterator<Item = (usize, &Edit)> + Clone {
         self.edits.iter().enumerate().filter(|(index, _)| self.failures[*index].is_none())
-    }
-
-    /// Read, under git's locks, what somebody will want to know: the hook, or who votes. And see that no vote has a claim
-    /// on one of the refs.
-    fn look(&mut self) -> Result<(), Aborted> {
-        self.found = self.edits.iter().map(|edit| Found { name: edit.name.clone(), old: edit.old }).collect();
-        let repository = self.site.repository;
-        let claims = claims::of_others(repository, self.vote.as_ref().map(|vote| vote.journal.id()));
-        if self.announced.hook.is_none() && self.vote.is_none() && claims.is_empty() {
-            return Ok(());
-        }
-        let mut read = || {
-            let names: Vec<&BStr> = self.edits.iter().map(|edit| edit.name.as_ref()).collect();
-            let symbolic = SymbolicRefs::of(repository, &names)?;
-            let snapshot = Snapshot::read(repository)?;
-            for found in &mut self.found {
-                if let Symbolic::LeadsTo(target) = symbolic.follow(found.name.as_ref())? {
-                    found.name = target;
-                }
-                found.old = snapshot.find(found.name.as_ref());
-            }
-            anyhow::Ok(())
-        };
-        let read = read().and_then(|()| self.deletes_packed());
-        self.unpacks = read.map_err(|err| Aborted::new(self.mode, format!("{err:#}")))?;
-        if let (Some(vote), Some(git)) = (&mut self.vote, &mut self.git) {
-            let edits = self.edits.iter().zip(self.found.iter().map(|found| found.name.as_ref()));
-            let noted = git.note_locks(self.site, edits, &mut vote.journal);
-            noted.map_err(|err| Aborted::new(self.mode, format!("{err:#}")))?;
-        }
-        for index in 0..self.found.len() {
-            let Found { name, old } = &self.found[index];
-            if let Some(claim) = claims.iter().find(|claim| claim.holds(name.as_ref(), *old)) {
-                let why = format!("cannot lock ref '{name}': push {} has not come to its end", claim.transaction);
-                self.fail(index, Failure::general(why))?;
-                self.withdrawn = true;
-            }
-        }
-        Ok(())
-    }
-
-    fn deletes_packed(&self) -> anyhow::Result<bool> {
-        let deletions = self.edits.iter().zip(&self.found).filter(|(edit, _)| edit.is_deletion());
-        let deleted: Vec<&BStr> = deletions.map(|(_, found)| found.name.as_ref()).collect();
-        locks::are_packed(self.site, &deleted)
-    }
-
-    /// What git tells the hook of packed-refs, where there are any.
-    fn inner_lines(&self) -> BString {
-        let mut lines = BString::default();
-        if self.announced.hook.is_some() && self.site.repository.ref_format == RefFormat::Files {
-            let null = self.site.repository.hash.null();
-            let goes = self.standing().filter(|(_, edit)| edit.is_deletion());
-            goes.for_each(|(index, _)| push_line(&mut lines, null, null, self.found[index].name.as_ref()));
-        }
-        lines
-    }
-
-    /// What the hook is told from `prepared` on: the refs that change, those behind symrefs last; old values as asked for.
-    fn hook_lines(&self) -> BString {
-        let mut lines = BString::default();
-        if self.announced.hook.is_some() {
-            let mut standing: Vec<_> = self.standing().map(|(index, edit)| (&self.found[index].name, edit)).collect();
-            standing.sort_by_key(|(name, edit)| **name != edit.name);
-            standing
-                .into_iter()
-                .for_each(|(name, edit)| push_line(&mut lines, edit.expected(), edit.new, name.as_ref()));
-        }
-        lines
-    }
-
-    /// See [`Prepared::updates`](super::Prepared::updates).
-    pub fn updates(&self) -> Vec<(ObjectId, ObjectId, &BStr)> {
-        let null = self.site.repository.hash.null();
-        let update = |(index, edit): (usize, &Edit)| {
-            let found = &self.found[index];
-            (found.old.unwrap_or(null), edit.new, found.name.as_bstr())
-        };
-        let mut updates: Vec<_> = self.standing().map(update).collect();
-        updates.sort_unstable_by_key(|(_, _, name)| *name);
-        updates
     }
 
     /// See [`Prepared::stands`](super::Prepared::stands).
@@ -329,38 +239,5 @@ impl<'a> Session<'a> {
             self.failures[index] = Some(Failure::general(message.as_bstr()));
         }
         Ok(())
-    }
-}
-
-impl Vote {
-    fn begin(
-        id: TransactionId,
-        objects: Vec<(&'static str, OsString)>,
-        date: Option<String>,
-        edits: &[Edit],
-        site: Site<'_>,
-    ) -> Result<Self, Aborted> {
-        // What git has locked it lets go of itself; what it cannot any more is written down once it is known.
-        let journal = Journal::begin(id, true, site.paths, BTreeSet::new(), site.locksmith);
-        let journal = journal.map_err(|err| Aborted::without_journal(Mode::AllOrNone, &err))?;
-        let mut identity = identity::committer(site.config);
-        identity.push(b' ');
-        identity.extend_from_slice(date.unwrap_or_else(identity::now).as_bytes());
-        let mut made = MadeDirectories::default();
-        if site.repository.ref_format == RefFormat::Files {
-            for edit in edits {
-                let target = match symbolic::follow(site.repository, edit.name.as_ref()) {
-                    Ok(Symbolic::LeadsTo(target)) => target,
-                    _ => edit.name.clone(),
-                };
-                // If something is in the way, git says so.
-                site.locksmith.make_parents(&site.paths.lock(target.as_ref()), &mut made).ok();
-            }
-        }
-        Ok(Vote { journal, made, objects, identity })
-    }
-
-    fn as_seen_by_git(&self) -> Voted<'_> {
-        Voted { journal: &self.journal, objects: &self.objects, identity: self.identity.as_ref() }
     }
 }

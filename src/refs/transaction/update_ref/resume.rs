@@ -88,7 +88,7 @@ impl<'a> Resumed<'a> {
                         .map_err(|err| Unfinished(format!("{err:#}").into()))?;
                     return Ok(Ok(Resumed { git: Some(git), site, intent }));
                 }
-                Ok(_) => "the refs change all the time".into(),
+                Ok(_) => BString::from("the refs change all the time"),
                 Err(refusal) => refusal.message,
             };
             if !waiting.again() {

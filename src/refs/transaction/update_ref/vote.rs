@@ -3,25 +3,46 @@
 //! Dropping any step up to `Voting` undoes it: git lets go. From `Decided` on it is left as it is, for a recovery: what git
 //! was told to commit it commits, and nobody has told it so of the rest.
 
+use std::{collections::BTreeSet, ffi::OsString};
+
 use bstr::{BStr, BString};
 use gix::ObjectId;
 
 use super::{
     super::{
-        Aborted, Committed, Phase, Site,
+        Aborted, Committed, Edit, Mode, Phase, Site,
         vote::{Settled, Undone, Unfinished},
     },
-    Session, Vote,
+    Session,
+    process::Voted,
     resume::{Resumed, TooLate, sync},
 };
 use crate::{
     balanced::{
         format::State,
         intent::{CommitsBy, Intent, Update},
+        journal::Journal,
         transaction_id::TransactionId,
     },
     interrupt::HeldOff,
+    refs::{
+        identity,
+        lock::{Held, MadeDirectories},
+        symbolic::{self, Symbolic},
+    },
+    repository::RefFormat,
 };
+
+/// What a transaction needs so as to outlast this process.
+pub(super) struct Vote {
+    pub(super) journal: Journal,
+    /// The directories of lock files, which git would leave behind.
+    pub(super) made: MadeDirectories,
+    /// The variables by which git finds the objects in quarantine.
+    objects: Vec<(&'static str, OsString)>,
+    /// Name, mail and time of the committer.
+    identity: BString,
+}
 
 /// See [`transaction::Voting`](super::super::Voting).
 pub struct Voting<'a> {
@@ -56,7 +77,7 @@ impl<'a> Session<'a> {
 
     fn intent(&self, objects: Option<&BStr>, options: &[BString]) -> Intent {
         let null = self.site.repository.hash.null();
-        let update = |(number, edit): (usize, &super::Edit)| Update {
+        let update = |(number, edit): (usize, &Edit)| Update {
             number,
             how: CommitsBy::Git,
             old: self.found[number].old.unwrap_or(null),
@@ -97,6 +118,9 @@ impl<'a> Voting<'a> {
             if let Some(lost) = git.locks.iter().find(|lock| !lock.is_there()) {
                 return failed(format!("somebody has removed '{}'", lost.path.display()));
             }
+            if let Some(lost) = self.session.guards.iter().find(|guard| !guard.path().is_symlink()) {
+                return failed(format!("somebody has removed '{}'", lost.path().display()));
+            }
         }
         let mut buffer = Vec::new();
         for Update { name, new, .. } in self.intent.updates.iter().filter(|update| !update.new.is_null()) {
@@ -130,7 +154,8 @@ impl<'a> Voting<'a> {
         let Some(Vote { mut journal, made, .. }) = self.session.vote.take() else { return Undone::of(None) };
         // Without this line, a recovery asks again.
         journal.reach(State::Aborted).ok();
-        // Its locks are in the directories.
+        // Guards before locks; and those are in the directories.
+        self.session.guards.clear();
         self.session.git = None;
         drop(made);
         Undone::of(Some(journal))
@@ -161,6 +186,8 @@ impl<'a> Decided<'a> {
 impl Session<'_> {
     /// Have git commit, make it last, and write that down.
     fn write(&mut self, intent: &Intent) -> Result<(), Unfinished> {
+        // Refs take their places.
+        self.guards.iter_mut().for_each(Held::leave);
         let committed = self.git.take().map_or(Ok(()), |git| git.commit());
         let Some(vote) = &mut self.vote else { return Err(Unfinished("it has no journal".into())) };
         match committed {
@@ -183,11 +210,44 @@ impl Session<'_> {
             journal.leave();
             made.leave();
         }
+        self.guards.iter_mut().for_each(Held::leave);
         self.announced.aborted.clear();
     }
 }
 
 impl Vote {
+    pub(super) fn begin(
+        id: TransactionId,
+        objects: Vec<(&'static str, OsString)>,
+        date: Option<String>,
+        edits: &[Edit],
+        site: Site<'_>,
+    ) -> Result<Self, Aborted> {
+        let mut names = BTreeSet::new();
+        if site.repository.ref_format == RefFormat::Files {
+            names.extend(edits.iter().map(|edit| match symbolic::follow(site.repository, edit.name.as_ref()) {
+                Ok(Symbolic::LeadsTo(target)) => target,
+                _ => edit.name.clone(),
+            }));
+        }
+        let mut made = MadeDirectories::default();
+        for name in &names {
+            // If something is in the way, git says so.
+            site.locksmith.make_parents(&site.paths.lock(name.as_ref()), &mut made).ok();
+        }
+        // What git has locked it lets go of itself; what it cannot any more is written down once it is known.
+        let journal = Journal::begin(id, true, site.paths, names, site.locksmith);
+        let journal = journal.map_err(|err| Aborted::without_journal(Mode::AllOrNone, &err))?;
+        let mut identity = identity::committer(site.config);
+        identity.push(b' ');
+        identity.extend_from_slice(date.unwrap_or_else(identity::now).as_bytes());
+        Ok(Vote { journal, made, objects, identity })
+    }
+
+    pub(super) fn as_seen_by_git(&self) -> Voted<'_> {
+        Voted { journal: &self.journal, objects: &self.objects, identity: self.identity.as_ref() }
+    }
+
     /// Have another git do what is left to do.
     fn take_up<'a>(&mut self, site: Site<'a>, intent: &'a Intent) -> Result<Result<Resumed<'a>, TooLate>, Unfinished> {
         Resumed::take_up(site, (intent, true), &mut self.journal, &self.objects)
