@@ -225,7 +225,7 @@ fn so_is_one_whose_objects_are_loose() {
 
 #[test]
 fn so_is_one_whose_refs_are_kept_otherwise() {
-    for format in BY_GIT {
+    for format in [Format("sha256", "files", false)].into_iter().chain(BY_GIT) {
         kill_pushes(format, 8, "100");
     }
 }
