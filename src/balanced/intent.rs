@@ -12,7 +12,7 @@ pub struct Intent {
     pub logs: Vec<LogLine>,
     /// Name, mail and time of the committer.
     pub identity: BString,
-    /// The quarantine's name in the object directory, if objects came along.
+    /// The path of the quarantine, if objects came along.
     pub objects: Option<BString>,
     /// The push options, which hooks are shown.
     pub options: Vec<BString>,

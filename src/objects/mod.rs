@@ -10,4 +10,5 @@ pub mod link;
 pub mod migrate;
 pub mod packs;
 pub mod quarantine;
+pub mod removals;
 pub mod shallow;

@@ -10,7 +10,7 @@ use super::transaction::{
     update_ref::{self, Session},
 };
 use crate::{
-    balanced::transaction_id::TransactionId,
+    balanced::{journal::Journal, transaction_id::TransactionId},
     command::Refusal,
     config::Config,
     objects::database::Database,
@@ -110,14 +110,6 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// See [`transaction::Prepared::transaction`].
-    pub fn transaction(&self) -> Option<&TransactionId> {
-        match self {
-            Prepared::Files(files) => files.transaction(),
-            Prepared::Git(session) => session.transaction(),
-        }
-    }
-
     /// See [`transaction::Prepared::open_vote`].
     pub fn open_vote(self, objects: Option<&BStr>, options: &[BString]) -> Result<Voting<'a>, Aborted> {
         match self {
@@ -128,6 +120,14 @@ impl<'a> Prepared<'a> {
 }
 
 impl<'a> Voting<'a> {
+    /// See [`transaction::Voting::journal`].
+    pub fn journal(&mut self) -> Option<&mut Journal> {
+        match self {
+            Voting::Files(files) => files.journal(),
+            Voting::Git(session) => session.journal(),
+        }
+    }
+
     /// See [`transaction::Voting::id`].
     pub fn id(&self) -> Option<&TransactionId> {
         match self {

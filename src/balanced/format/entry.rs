@@ -8,6 +8,7 @@ use super::{State, Writer, lines::whole_lines, writer::parse_writer};
 use crate::{
     balanced::{
         intent::{CommitsBy, Intent, LogLine, Update},
+        survivors::Group,
         transaction_id::TransactionId,
     },
     refs::git_lock::GitLock,
@@ -24,6 +25,8 @@ pub struct Entry {
     pub git_locks: Vec<GitLock>,
     /// What is voted upon; empty before the vote.
     pub intent: Intent,
+    /// The process group of the hook that was asked.
+    pub hook: Option<Group>,
     /// How far the transaction came; `None` if it holds nothing yet.
     pub state: Option<State>,
 }
@@ -58,6 +61,11 @@ impl Entry {
             [word, identity] if word == "identity" => self.intent.identity = identity.clone(),
             [word, objects] if word == "objects" => self.intent.objects = Some(objects.clone()),
             [word, option] if word == "option" => self.intent.options.push(option.clone()),
+            [word, leader, start, session] if word == "hook" => {
+                let number = |word: &BString| word.to_str().ok()?.parse().ok();
+                let (leader, session) = (number(leader)?, number(session)?);
+                self.hook = Some(Group { leader, start: start.to_str().ok()?.parse().ok()?, session });
+            }
             [word, old, new, make, name] if word == "log" => {
                 let log = LogLine { old: id(old)?, new: id(new)?, make: make == "1", name: name.clone() };
                 self.intent.logs.push(log);

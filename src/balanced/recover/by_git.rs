@@ -2,18 +2,16 @@
 //!
 //! git lets go of its locks when the pusher dies. So others may have changed the refs since, and a yes can come too late.
 
-use std::{fs::File, io, path::Component};
+use std::{io, path::Component};
 
-use anyhow::Result;
-use nix::fcntl::Flock;
+use bstr::BString;
 
-use super::{Outcome, Parties, Recovery, found::Found};
+use super::{Found, Parties, Recovery};
 use crate::{
     balanced::{format::State, journal::Journal},
-    objects::{database::Database, quarantine::Quarantine},
+    objects::quarantine::Quarantine,
     refs::{
         git_lock::GitLock,
-        lock::Locksmith,
         transaction::{
             Unfinished,
             update_ref::{Resumed, TooLate},
@@ -22,70 +20,41 @@ use crate::{
 };
 
 impl Found<'_> {
-    /// Go forward; `newly` if the yes is not in the journal yet.
+    /// Go forward; `newly` if the yes is not in the journal yet. An error leaves it to another try.
     pub(super) fn carry_out_by_git(
-        &self,
-        recovery: &Recovery<'_>,
-        file: Flock<File>,
-        text: &[u8],
-        newly: bool,
-        parties: &mut Parties<'_>,
-    ) -> Result<Outcome> {
-        let locksmith = Locksmith { interrupts: recovery.interrupts, shared: recovery.config.shared_repository };
-        // Nothing of this is to be undone by a signal, nor by an error.
-        let _held_off = recovery.interrupts.hold_off();
-        self.free_locks_of_git()?;
-        let mut journal = Journal::adopt(self.id.clone(), file, self.path.to_owned(), text, locksmith)?;
-        let outcome = self.go_forward(recovery, &mut journal, newly, parties);
-        if !matches!(outcome, Ok(Outcome::CarriedOut | Outcome::RolledBack)) {
-            journal.leave();
-        }
-        outcome
-    }
-
-    fn go_forward(
         &self,
         recovery: &Recovery<'_>,
         journal: &mut Journal,
         newly: bool,
         parties: &mut Parties<'_>,
-    ) -> Result<Outcome> {
+    ) -> Result<Result<(), TooLate>, BString> {
         let (config, interrupts) = (recovery.config, recovery.interrupts);
+        let say = |err: anyhow::Error| BString::from(format!("{err:#}"));
+        self.free_locks_of_git().map_err(|err| say(err.into()))?;
         let quarantine = self.quarantine();
-        let objects = match quarantine.clone().filter(|quarantine| quarantine.is_dir()) {
-            Some(dir) => Quarantine::adopt(dir, self.repository, config, interrupts)?.variables_for_objects(),
+        let objects = match quarantine.clone().filter(|dir| dir.is_dir()) {
+            Some(dir) => {
+                Quarantine::adopt(dir, self.repository, config, interrupts).map_err(say)?.variables_for_objects()
+            }
             None => Vec::new(),
         };
         let place = (self.repository, config, interrupts);
-        let resumed = match Resumed::lock(place, (&self.intent, !newly), journal, &objects) {
-            Ok(Ok(resumed)) => resumed,
-            Ok(Err(TooLate(why))) => {
-                say!("error: {} is undone in spite of the yes: {why}", self.id);
-                journal.reach(State::Aborted)?;
-                self.clean_up(parties)?;
-                self.tell(parties, false);
-                return Ok(Outcome::RolledBack);
-            }
-            Err(Unfinished(why)) if newly => return Ok(Outcome::Failed(why.to_string())),
-            Err(Unfinished(why)) => return Ok(Outcome::Waiting(why)),
+        let resumed = Resumed::lock(place, (&self.intent, !newly), journal, &objects);
+        let resumed = match resumed.map_err(|Unfinished(why)| why)? {
+            Ok(resumed) => resumed,
+            Err(too_late) => return Ok(Err(too_late)),
         };
         if newly {
-            journal.reach(State::Decided)?;
+            journal.reach(State::Decided).map_err(|err| say(err.into()))?;
         }
-        // It goes only when the refs are written, and without its objects they must not be.
-        let ready = quarantine.map_or(Ok(()), |quarantine| (parties.bring_in)(&quarantine));
-        let ready = ready.and_then(|()| self.find_values(&Database::open(self.repository)?));
-        if let Err(err) = ready {
-            return Ok(Outcome::Waiting(format!("{err:#}").into()));
+        if let Some(quarantine) = quarantine {
+            // It goes only when the refs are written, and without its objects they must not be.
+            (parties.bring_in)(self, &quarantine).map_err(say)?;
         }
-        if let Err(Unfinished(why)) = resumed.commit() {
-            return Ok(Outcome::Waiting(why));
-        }
-        journal.reach(State::Committed)?;
-        self.clean_up(parties)?;
-        self.tell(parties, true);
-        journal.reach(State::Told)?;
-        Ok(Outcome::CarriedOut)
+        (parties.find_objects)(self).map_err(say)?;
+        resumed.commit().map_err(|Unfinished(why)| why)?;
+        journal.reach(State::Committed).map_err(|err| say(err.into()))?;
+        Ok(Ok(()))
     }
 
     /// Remove the locks that git left because it was killed, and that can be told from any other. It is dead, as its journal is

@@ -22,8 +22,13 @@ pub enum Outcome {
     Undone,
     /// It was voted upon and undone.
     RolledBack,
+    /// The vote was a yes, but somebody had changed one of its refs when they were not locked any more: undone.
+    TooLate(BString),
     /// It was decided, and is carried out now to its end.
     CarriedOut,
+    /// The hook is to be asked about it, or told, which a push does not wait for; these are the refs that are locked until
+    /// then.
+    Open(Vec<BString>),
     /// Nobody knows yet what the vote was: left as it is.
     InDoubt,
     /// It was decided, and cannot be carried out now for this reason: left as it is.
@@ -40,13 +45,19 @@ impl Outcome {
     /// True if its outcome is open, and nobody is at work on it.
     pub fn is_in_doubt(&self) -> bool {
         match self {
-            Outcome::Busy | Outcome::Undone | Outcome::RolledBack | Outcome::CarriedOut => false,
-            Outcome::InDoubt
+            Outcome::Busy | Outcome::Undone | Outcome::RolledBack | Outcome::TooLate(_) | Outcome::CarriedOut => false,
+            Outcome::Open(_)
+            | Outcome::InDoubt
             | Outcome::Waiting(_)
             | Outcome::Foreign(_)
             | Outcome::Unreadable(_)
             | Outcome::Failed(_) => true,
         }
+    }
+
+    /// True if somebody is to hear of it who did not ask.
+    pub fn is_news(&self) -> bool {
+        self.is_in_doubt() || matches!(self, Outcome::TooLate(_))
     }
 }
 
@@ -58,7 +69,9 @@ impl std::fmt::Display for Finding {
             Outcome::Busy => f.write_str("somebody is at work on it"),
             Outcome::Undone => f.write_str("undone; nobody had been asked about it"),
             Outcome::RolledBack => f.write_str("rolled back"),
+            Outcome::TooLate(why) => write!(f, "rolled back in spite of the yes: {why}"),
             Outcome::CarriedOut => f.write_str("carried out"),
+            Outcome::Open(_) => f.write_str("left to be asked about, or told"),
             Outcome::InDoubt => f.write_str("in doubt: the balanced_update hook does not say what became of it"),
             Outcome::Waiting(why) => write!(f, "decided, but cannot be carried out yet: {why}"),
             Outcome::Foreign(host) => write!(f, "left alone: it is of {host}, or of another directory"),

@@ -60,11 +60,6 @@ pub struct Decided<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// The name of the transaction, if it has one.
-    pub fn transaction(&self) -> Option<&TransactionId> {
-        self.vote.as_ref().map(|vote| vote.journal.id())
-    }
-
     /// See [`Prepared::open_vote`](super::super::Prepared::open_vote).
     pub fn open_vote(mut self, objects: Option<&BStr>, options: &[BString]) -> Result<Voting<'a>, Aborted> {
         let mode = self.mode;
@@ -99,7 +94,12 @@ impl<'a> Session<'a> {
 impl<'a> Voting<'a> {
     /// The name of the transaction.
     pub fn id(&self) -> Option<&TransactionId> {
-        self.session.transaction()
+        self.session.vote.as_ref().map(|vote| vote.journal.id())
+    }
+
+    /// See [`transaction::Voting::journal`](super::super::Voting::journal).
+    pub fn journal(&mut self) -> Option<&mut Journal> {
+        self.session.vote.as_mut().map(|vote| &mut vote.journal)
     }
 
     /// What is voted upon; see [`Prepared::updates`](super::super::Prepared::updates).
@@ -223,17 +223,18 @@ impl Vote {
         edits: &[Edit],
         site: Site<'_>,
     ) -> Result<Self, Aborted> {
-        let mut names = BTreeSet::new();
-        if site.repository.ref_format == RefFormat::Files {
-            names.extend(edits.iter().map(|edit| match symbolic::follow(site.repository, edit.name.as_ref()) {
-                Ok(Symbolic::LeadsTo(target)) => target,
-                _ => edit.name.clone(),
-            }));
-        }
+        let mut names: BTreeSet<BString> = edits.iter().map(|edit| edit.name.clone()).collect();
         let mut made = MadeDirectories::default();
-        for name in &names {
-            // If something is in the way, git says so.
-            site.locksmith.make_parents(&site.paths.lock(name.as_ref()), &mut made).ok();
+        if site.repository.ref_format == RefFormat::Files {
+            for edit in edits {
+                if let Ok(Symbolic::LeadsTo(target)) = symbolic::follow(site.repository, edit.name.as_ref()) {
+                    names.insert(target);
+                }
+            }
+            for name in &names {
+                // If something is in the way, git says so.
+                site.locksmith.make_parents(&site.paths.lock(name.as_ref()), &mut made).ok();
+            }
         }
         // What git has locked it lets go of itself; what it cannot any more is written down once it is known.
         let journal = Journal::begin(id, true, site.paths, names, site.locksmith);
