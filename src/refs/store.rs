@@ -111,10 +111,15 @@ impl<'a> Prepared<'a> {
     }
 
     /// See [`transaction::Prepared::open_vote`].
-    pub fn open_vote(self, objects: Option<&BStr>, options: &[BString]) -> Result<Voting<'a>, Aborted> {
+    pub fn open_vote(
+        self,
+        objects: Option<&BStr>,
+        options: &[BString],
+        certificate: &[(OsString, OsString)],
+    ) -> Result<Voting<'a>, Aborted> {
         match self {
-            Prepared::Files(files) => files.open_vote(objects, options).map(Box::new).map(Voting::Files),
-            Prepared::Git(session) => session.open_vote(objects, options).map(Box::new).map(Voting::Git),
+            Prepared::Files(files) => files.open_vote(objects, options, certificate).map(Box::new).map(Voting::Files),
+            Prepared::Git(session) => session.open_vote(objects, options, certificate).map(Box::new).map(Voting::Git),
         }
     }
 }

@@ -61,16 +61,21 @@ pub struct Decided<'a> {
 
 impl<'a> Session<'a> {
     /// See [`Prepared::open_vote`](super::super::Prepared::open_vote).
-    pub fn open_vote(mut self, objects: Option<&BStr>, options: &[BString]) -> Result<Voting<'a>, Aborted> {
+    pub fn open_vote(
+        mut self,
+        objects: Option<&BStr>,
+        options: &[BString],
+        certificate: &[(OsString, OsString)],
+    ) -> Result<Voting<'a>, Aborted> {
         let mode = self.mode;
         let cannot = |why: &dyn std::fmt::Display| Aborted::new(mode, format!("cannot prepare the vote: {why}"));
-        let intent = self.intent(objects, options);
+        let intent = self.intent(objects, options, certificate);
         let vote = self.vote.as_mut().ok_or_else(|| cannot(&"it has no journal"))?;
         vote.journal.open_vote(&intent).map_err(|err| cannot(&err))?;
         Ok(Voting { session: self, intent })
     }
 
-    fn intent(&self, objects: Option<&BStr>, options: &[BString]) -> Intent {
+    fn intent(&self, objects: Option<&BStr>, options: &[BString], certificate: &[(OsString, OsString)]) -> Intent {
         let null = self.site.repository.hash.null();
         let update = |(number, edit): (usize, &Edit)| Update {
             number,
@@ -87,6 +92,7 @@ impl<'a> Session<'a> {
             identity: self.vote.as_ref().map(|vote| vote.identity.clone()).unwrap_or_default(),
             objects: objects.map(BStr::to_owned),
             options: options.to_vec(),
+            certificate: certificate.to_vec(),
         }
     }
 }
