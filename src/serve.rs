@@ -35,7 +35,7 @@ use crate::{
         shallow::Shallow,
     },
     refs::{aliases, snapshot::Snapshot, transaction::Mode, visibility::HiddenRefs},
-    repository::{RefFormat, Repository},
+    repository::Repository,
     system_error,
     trace::{self, session},
     wire::{advertise::advertise, report, request::Request, sideband::Sideband},
@@ -276,9 +276,6 @@ impl Push<'_> {
 
     /// What balanced mode cannot promise to undo, it does not begin.
     fn refuse_unbalanced(&self, commands: &mut [Command]) {
-        if self.repository.ref_format != RefFormat::Files || self.config.ignore_case {
-            refuse_all(commands, &Refusal::other("balanced-atomic mode needs refs in files whose names' case counts"));
-        }
         for command in commands.iter_mut().filter(|command| command.writer == Writer::ProcReceive) {
             command.refuse(Refusal::other("proc-receive is not possible in balanced-atomic mode"));
         }

@@ -6,12 +6,9 @@ pub mod support;
 use support::{
     observe::Outcome,
     push::{Push, push_to},
+    scene::FORMATS,
     server::{self, pushed},
 };
-
-/// The hash, and how refs are stored.
-const FORMATS: [(&str, &str); 4] =
-    [("sha1", "files"), ("sha1", "reftable"), ("sha256", "files"), ("sha256", "reftable")];
 
 /// Each story is a test of its own name: told to both programs, it must have the same end.
 macro_rules! alike {

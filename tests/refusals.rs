@@ -3,7 +3,7 @@
 pub mod support;
 
 use support::{
-    push::{Push, push, push_to},
+    push::{Push, push},
     server::pushed,
 };
 
@@ -29,6 +29,4 @@ refusals! {
         => "unpack eof before pack header was fully read", ["ng refs/heads/main unpacker error"];
     a_ref_that_the_proc_receive_hook_forgot: push().config("receive.procReceiveRefs", "refs/for").hook("proc-receive", "printf 000dversion=100000000; cat >/dev/null").create("refs/for/x", "next").create("refs/heads/new", "next")
         => "unpack ok", ["ng refs/for/x proc-receive failed to report status", "ok refs/heads/new"];
-    balanced_mode_on_a_reftable: push_to("sha1", "reftable").config("receive.balancedAtomic", "true").update("refs/heads/main", "main", "next")
-        => "unpack ok", ["ng refs/heads/main balanced-atomic mode needs refs in files whose names' case counts"];
 }

@@ -6,6 +6,7 @@ use std::{fs, path::PathBuf, process::Child};
 
 use nix::{sys::signal::Signal, sys::stat::Mode, unistd::Pid};
 use support::{
+    balanced::git_session_of,
     observe::Outcome,
     ours,
     push::{Push, push_to},
@@ -36,18 +37,6 @@ fn lock(push: &Push) -> PathBuf {
     push.scene.path("server.git/reftable/tables.list.lock")
 }
 
-/// The `git update-ref` process that works for `child`.
-fn session_of(child: &Child) -> Pid {
-    let children = format!("/proc/{0}/task/{0}/children", child.id());
-    let children = fs::read_to_string(children).expect("its children");
-    let is_session = |pid: &&str| {
-        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        words.split(|byte| *byte == 0).any(|word| word == b"update-ref")
-    };
-    let pid = children.split_whitespace().find(is_session).expect("git update-ref runs");
-    Pid::from_raw(pid.parse().expect("a process id"))
-}
-
 #[test]
 fn when_the_pusher_dies_git_lets_go_of_the_refs() {
     for signal in [Signal::SIGKILL, Signal::SIGTERM] {
@@ -75,7 +64,7 @@ fn when_git_dies_nothing_has_changed_and_the_report_says_so() {
     let push = halted_push();
     let before = Outcome::found_in(&push.scene);
     let child = start_and_halt(&push);
-    nix::sys::signal::kill(session_of(&child), Signal::SIGKILL).expect("a signal");
+    nix::sys::signal::kill(git_session_of(Pid::from_raw(child.id().cast_signed())), Signal::SIGKILL).expect("a signal");
     fs::write(push.scene.path("go"), "\n").expect("the hook listens");
     let output = child.wait_with_output().expect("it ends");
     let after = Outcome::of(&push, &push.bytes(), &output);

@@ -53,7 +53,7 @@ impl Beside {
         for finding in settle(repository, config, Asked::ByPush)? {
             match finding.outcome {
                 Outcome::Open(refs) => open.get_or_insert_default().extend(refs),
-                _ if finding.outcome.is_in_doubt() => say!("warning: {finding}"),
+                _ if finding.outcome.is_news() => say!("warning: {finding}"),
                 _ => {}
             }
         }

@@ -24,6 +24,13 @@ pub struct Intent {
     pub certificate: Vec<(OsString, OsString)>,
 }
 
+impl Intent {
+    /// True if its refs are changed by git, and not by this program.
+    pub fn is_for_git(&self) -> bool {
+        self.updates.iter().any(|update| update.how == CommitsBy::Git)
+    }
+}
+
 /// One ref that is voted upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
@@ -50,15 +57,18 @@ pub enum CommitsBy {
     PackedRefsOnly,
     /// That of its loose file.
     LooseFile,
+    /// Whatever git does: it locks and writes the ref.
+    Git,
     /// None: it has the value already.
     Nothing,
 }
 
 impl CommitsBy {
-    const WORDS: [(CommitsBy, &str); 4] = [
+    const WORDS: [(CommitsBy, &str); 5] = [
         (CommitsBy::PackedRefs, "together"),
         (CommitsBy::PackedRefsOnly, "packed"),
         (CommitsBy::LooseFile, "alone"),
+        (CommitsBy::Git, "git"),
         (CommitsBy::Nothing, "not"),
     ];
 

@@ -7,7 +7,10 @@ use std::{
     collections::BTreeSet,
     fs::{DirBuilder, File, OpenOptions},
     io::{self, ErrorKind, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -23,6 +26,7 @@ use super::{
 use crate::{
     interrupt::Doomed,
     refs::{
+        git_lock::GitLock,
         lock::{Locksmith, sync_directory},
         paths::Paths,
     },
@@ -185,6 +189,11 @@ impl Journal {
         &self.id
     }
 
+    /// A descriptor that holds its lock as this process does, for one child to inherit: it is not closed on exec.
+    pub fn share_lock(&self) -> io::Result<OwnedFd> {
+        Ok(nix::unistd::dup(&*self.file)?)
+    }
+
     /// True if it is synced, which what it speaks of must then be as well.
     pub fn is_durable(&self) -> bool {
         self.durable
@@ -198,6 +207,11 @@ impl Journal {
         self.append(Text::behind(&self.checksum).locks([name].into_iter()).state(State::Locking))?;
         self.announced.insert(name.to_owned());
         Ok(())
+    }
+
+    /// Say which lock files a git has made for it.
+    pub fn note_git_locks(&mut self, locks: &[GitLock]) -> io::Result<()> {
+        self.append(Text::behind(&self.checksum).git_locks(locks))
     }
 
     /// Write down what is voted upon.

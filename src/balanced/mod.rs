@@ -2,6 +2,7 @@
 
 pub mod ballot;
 pub mod beside;
+pub mod claims;
 pub mod format;
 pub mod intent;
 pub mod journal;

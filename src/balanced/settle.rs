@@ -45,13 +45,13 @@ pub fn recover(git_dir: &OsStr) -> Result<bool> {
     Ok(!findings.iter().any(|finding| finding.outcome.is_in_doubt()))
 }
 
-/// What a push has started [beside](super::beside) itself: settle what it does not wait for, and print what stays in doubt.
+/// What a push has started [beside](super::beside) itself: settle what it does not wait for, and print what its administrator is to know.
 pub fn recover_beside(git_dir: &OsStr) -> Result<bool> {
     // Whatever becomes of the push and its terminal.
     nix::unistd::setsid().ok();
     let (repository, config) = Repository::enter(git_dir)?;
     let findings = settle(&repository, &config, Asked::Beside)?;
-    print(findings.iter().filter(|finding| finding.outcome.is_in_doubt()))?;
+    print(findings.iter().filter(|finding| finding.outcome.is_news()))?;
     Ok(true)
 }
 

@@ -4,9 +4,9 @@
 use std::{os::unix::ffi::OsStrExt, sync::Mutex};
 
 use anyhow::{Result, bail};
-use bstr::{BString, ByteSlice};
+use bstr::BString;
 
-use super::{ballot::Ballot, recover::Asked, settle::settle, survivors};
+use super::{ballot::Ballot, intent::Intent, recover::Asked, settle::settle, survivors};
 use crate::{
     command::Refusal,
     config::Config,
@@ -15,7 +15,8 @@ use crate::{
     objects::{quarantine::Quarantine, shallow::change::NewRoots},
     refs::{
         checkout::WorkTreeUpdate,
-        transaction::{self, Aborted, Committed, Prepared, Settled, Undone, Unfinished, Voting},
+        store::{self, Prepared, Voting},
+        transaction::{Aborted, Committed, Settled, Undone, Unfinished},
     },
     repository::Repository,
     wire::sideband::Sideband,
@@ -68,7 +69,7 @@ pub struct Refused {
 /// A push that will be carried out, by this process or another.
 pub struct Decided<'a> {
     vote: &'a Vote<'a>,
-    refs: transaction::Decided<'a>,
+    refs: store::Decided<'a>,
     quarantine: Option<Quarantine>,
     new_roots: Option<NewRoots<'a>>,
     ballot: Ballot,
@@ -89,9 +90,14 @@ impl<'a> Vote<'a> {
         if let Some(Err(err)) = quarantine.as_ref().map(Quarantine::sync) {
             return Ok(Err(Refused::by_repository(format!("{err:#}"))));
         }
-        let directory = quarantine.as_ref().map(|quarantine| quarantine.dir().as_os_str().as_bytes().as_bstr());
-        let roots = new_roots.as_ref().map(|new| new.roots.as_slice()).unwrap_or_default();
-        let mut voting = match prepared.open_vote(directory, roots, self.options, self.hooks.certificate()) {
+        let push = Intent {
+            objects: quarantine.as_ref().map(|quarantine| quarantine.dir().as_os_str().as_bytes().into()),
+            roots: new_roots.as_ref().map(|new| new.roots.clone()).unwrap_or_default(),
+            options: self.options.to_vec(),
+            certificate: self.hooks.certificate().to_vec(),
+            ..Intent::default()
+        };
+        let mut voting = match prepared.open_vote(push) {
             Ok(voting) => voting,
             Err(aborted) => return Ok(Err(aborted.into())),
         };
@@ -143,12 +149,12 @@ impl<'a> Vote<'a> {
     /// The yes is heard: see whether all is still as it was, the `objects` too, change the work trees, and put the decision on disk.
     fn decide(
         &self,
-        voting: Voting<'a>,
+        mut voting: Voting<'a>,
         objects: Result<(), Refused>,
         work_trees: Vec<(usize, WorkTreeUpdate<'a>)>,
         inside: &Hooks<'_>,
         signals: &Diverted,
-    ) -> Result<transaction::Decided<'a>, (Undone, Refused)> {
+    ) -> Result<store::Decided<'a>, (Undone, Refused)> {
         let mut ready = objects.and_then(|()| voting.check().map_err(Refused::from));
         for (edit, work_tree) in work_trees {
             if ready.is_ok() {
@@ -210,7 +216,7 @@ impl<'a> Decided<'a> {
 
 /// Bring in the objects, cut history off where they end, and write the refs.
 fn carry_out(
-    refs: transaction::Decided<'_>,
+    refs: store::Decided<'_>,
     quarantine: Option<&Quarantine>,
     new_roots: Option<&mut NewRoots<'_>>,
     look: &dyn Fn(),

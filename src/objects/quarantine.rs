@@ -132,6 +132,11 @@ impl Quarantine {
         self.environment.clone()
     }
 
+    /// The same without the one that forbids to update refs: for a git that is to do just that.
+    pub fn variables_for_objects(&self) -> Vec<(&'static str, OsString)> {
+        self.environment.iter().filter(|(name, _)| *name != "GIT_QUARANTINE_PATH").cloned().collect()
+    }
+
     /// Show these roots of a shallow history to hooks, for as long as they are shown the objects.
     pub fn show_roots(&mut self, content: &[u8]) -> Result<()> {
         let path = self.dir.join(for_hooks::IN_QUARANTINE);

@@ -1,9 +1,12 @@
 //! Who the reflog says made a change: the committer of git-var, made up where nobody said, so that it cannot be missing.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+};
 
 use anyhow::{Result, bail};
-use bstr::{BString, ByteSlice};
+use bstr::{BStr, BString, ByteSlice};
 use jiff::tz::TimeZone;
 
 use crate::config::Config;
@@ -39,6 +42,19 @@ pub fn now() -> String {
 
 fn zone_file(path: &str) -> Option<TimeZone> {
     TimeZone::tzif("", &std::fs::read(path).ok()?).ok()
+}
+
+/// git's variables for a committer in the words of a reflog line: `<name> SP < <email> > SP <date>`, the date in raw format.
+pub fn variables(identity: &BStr) -> Vec<(&'static str, OsString)> {
+    let Some((name, rest)) = identity.split_once_str(" <") else { return Vec::new() };
+    let Some((email, date)) = rest.split_once_str("> ") else { return Vec::new() };
+    // Few seconds since 1970 would be read as something else without the sign.
+    let date = [b"@", date].concat();
+    let variables = ["GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "GIT_COMMITTER_DATE"].into_iter();
+    variables
+        .zip([name.to_owned(), email.to_owned(), date])
+        .map(|(name, value)| (name, OsString::from_vec(value)))
+        .collect()
 }
 
 /// `<name> SP < <email> >` of the committer (git-var, `GIT_COMMITTER_IDENT`; git-commit-tree, "Commit information").

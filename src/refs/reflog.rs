@@ -112,6 +112,15 @@ impl Log {
         std::fs::read(&self.path).is_ok_and(|text| text.ends_with(line))
     }
 
+    /// Take away this very line if the log ends in it. The ref must be locked.
+    pub fn retract(&self, line: &[u8]) -> io::Result<()> {
+        if self.ends_in(line) {
+            let file = OpenOptions::new().write(true).open(&self.path)?;
+            file.set_len(file.metadata()?.len().saturating_sub(line.len() as u64))?;
+        }
+        Ok(())
+    }
+
     /// The path of the file.
     pub fn path(&self) -> &std::path::Path {
         &self.path

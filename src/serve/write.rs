@@ -151,7 +151,10 @@ impl Push<'_> {
             None => Ok(true),
         };
         let is_complete = &is_complete;
-        let outcomes = match queued.prepare_for_vote(&database, self.transaction.clone(), hook) {
+        let objects = quarantine.as_ref().map(Quarantine::variables_for_objects).unwrap_or_default();
+        let place = (self.repository, self.config);
+        let id = self.transaction.clone();
+        let outcomes = match store::prepare_for_vote(queued, place, (&database, objects), id, hook) {
             Err(aborted) => self.tell_aborted(aborted, count),
             Ok(prepared) => {
                 let new_roots = self.prepare_shallow(&mut cut, &database);

@@ -213,6 +213,17 @@ pub fn process_in(path: &Path) -> nix::unistd::Pid {
     })
 }
 
+/// The `git update-ref` process that works for this one.
+pub fn git_session_of(push: nix::unistd::Pid) -> nix::unistd::Pid {
+    let children = fs::read_to_string(format!("/proc/{push}/task/{push}/children")).expect("its children");
+    let is_session = |pid: &&str| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).any(|word| word == b"update-ref")
+    };
+    let pid = children.split_whitespace().find(is_session).expect("git update-ref runs");
+    nix::unistd::Pid::from_raw(pid.parse().expect("a process id"))
+}
+
 /// Every path below `root`, with its mode and what it holds.
 pub fn listing(root: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();

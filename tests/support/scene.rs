@@ -23,6 +23,10 @@ const FIXED: [(&str, &str); 8] = [
     ("LC_ALL", "C"),
 ];
 
+/// The hashes, and the ways in which refs are stored.
+pub const FORMATS: [(&str, &str); 4] =
+    [("sha1", "files"), ("sha1", "reftable"), ("sha256", "files"), ("sha256", "reftable")];
+
 /// A temporary directory with a `server.git` (bare) that has some history, and a `client.git` that has more of it.
 ///
 /// The server has the branches `main` (three commits from root) and `topic` (root - topic), loose, and `old` (root) and the

@@ -7,19 +7,24 @@ use bstr::{BString, ByteSlice};
 use gix::ObjectId;
 
 use super::{State, Writer, lines::whole_lines, writer::parse_writer};
-use crate::balanced::{
-    intent::{CommitsBy, Intent, LogLine, Update},
-    survivors::Group,
-    transaction_id::TransactionId,
+use crate::{
+    balanced::{
+        intent::{CommitsBy, Intent, LogLine, Update},
+        survivors::Group,
+        transaction_id::TransactionId,
+    },
+    refs::git_lock::GitLock,
 };
 
 /// What a journal says, as far as it is whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry {
     /// Who wrote it; `None` if it was cut short before that.
     pub writer: Option<Writer>,
     /// The refs that may be locked.
     pub locks: Vec<BString>,
+    /// The lock files that a git has made for it.
+    pub git_locks: Vec<GitLock>,
     /// What is voted upon; empty before the vote.
     pub intent: Intent,
     /// The process group of the hook that was asked.
@@ -32,7 +37,7 @@ impl Entry {
     /// Read the text of the journal of transaction `id`. Fails on a version that this program does not know.
     pub fn read(text: &[u8], id: &TransactionId) -> Result<Self> {
         let mut lines = whole_lines(text);
-        let mut entry = Entry { writer: None, locks: Vec::new(), intent: Intent::default(), hook: None, state: None };
+        let mut entry = Entry::default();
         let Some(first) = lines.next() else { return Ok(entry) };
         match &first[..] {
             [word, version, of] if word == "journal" => {
@@ -79,6 +84,12 @@ impl Entry {
                 new: id(new)?,
                 peeled: Some(id(peeled)?).filter(|peeled| !peeled.is_null()),
                 name: name.clone(),
+            }),
+            [word, device, inode, born, path] if word == "held" => self.git_locks.push(GitLock {
+                path: path.to_path_lossy().into_owned(),
+                device: device.to_str().ok()?.parse().ok()?,
+                inode: inode.to_str().ok()?.parse().ok()?,
+                born: born.to_str().ok()?.parse().ok()?,
             }),
             _ => return None,
         }

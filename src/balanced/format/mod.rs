@@ -9,8 +9,9 @@
 //! | `journal 1 <transaction>` | always the first |
 //! | `writer <pid> <boot> <device> <inode> <host> <git-dir>` | always the second: who writes it, and the common directory's identity |
 //! | `lock <ref>` | the ref may be locked, its path guarded, its value staged, by the transaction |
+//! | `held <device> <inode> <born> <path>` | a lock file that git has made for it, and when, in nanoseconds since 1970 |
 //! | `locking` | nothing was asked of anybody; what follows a line of this kind is more of the same |
-//! | `update <number> <how> <old> <new> <peeled> <ref>` | what is voted upon: how it commits (`together`, `packed`, `alone`, `not`), null for no object; the number names its staged file |
+//! | `update <number> <how> <old> <new> <peeled> <ref>` | what is voted upon: how it commits (`together`, `packed`, `alone`, `git`, `not`), null for no object; the number names its staged file |
 //! | `log <old> <new> <make> <ref>` | a line that a reflog gets; 1 to make that log if it is not there |
 //! | `identity <name, mail and time>` | what such a line says of the committer |
 //! | `objects <directory>` | the quarantine, which lies in the object directory of the push |
@@ -20,7 +21,7 @@
 //! | `voting` | all of that is on disk, and the vote is about to be asked for |
 //! | `hook <pid> <start> <session>` | the process group of a hook that is asked; not synced, since it dies with the machine |
 //! | `decided` | the vote was a yes |
-//! | `aborted` | it was not, and what was prepared is being undone |
+//! | `aborted` | it was not, and what was prepared is being undone; behind `decided`: it was, and came too late |
 //! | `committed` | the refs have their new values on disk |
 //! | `told` | whoever is to know it was told |
 //!
@@ -40,7 +41,7 @@ pub(super) use self::lines::Checksum;
 use self::lines::escape;
 pub use self::{entry::Entry, writer::Writer};
 use super::{intent::Intent, survivors::Group, transaction_id::TransactionId};
-use crate::refs::paths::Paths;
+use crate::refs::{git_lock::GitLock, paths::Paths};
 
 /// How far a transaction came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +105,15 @@ impl Text {
     pub(super) fn locks<'n>(mut self, refs: impl Iterator<Item = &'n BStr>) -> Self {
         for name in refs {
             self = self.line(&[b"lock", name]);
+        }
+        self
+    }
+
+    pub(super) fn git_locks(mut self, locks: &[GitLock]) -> Self {
+        for lock in locks {
+            let [device, inode, born] = [lock.device, lock.inode, lock.born].map(|number| number.to_string());
+            let path = lock.path.as_os_str().as_bytes();
+            self = self.line(&[b"held", device.as_bytes(), inode.as_bytes(), born.as_bytes(), path]);
         }
         self
     }

@@ -6,7 +6,10 @@ use bstr::BStr;
 use gix::ObjectId;
 
 use super::*;
-use crate::balanced::intent::{CommitsBy, LogLine, Update};
+use crate::{
+    balanced::intent::{CommitsBy, LogLine, Update},
+    refs::git_lock::GitLock,
+};
 
 fn text(id: &TransactionId) -> Vec<u8> {
     let dir = std::env::temp_dir();
@@ -37,7 +40,11 @@ fn an_intent_is_read_again() {
     let null = new.kind().null();
     let update = |number, how, peeled| Update { number, how, old, new, peeled, name: "refs/heads/ä".into() };
     let intent = Intent {
-        updates: vec![update(0, CommitsBy::PackedRefs, None), update(7, CommitsBy::LooseFile, Some(old))],
+        updates: vec![
+            update(0, CommitsBy::PackedRefs, None),
+            update(7, CommitsBy::LooseFile, Some(old)),
+            update(8, CommitsBy::Git, None),
+        ],
         logs: vec![LogLine { old: null, new, make: true, name: "HEAD".into() }],
         identity: "A U Thor <a@example.org> 1 +0000".into(),
         objects: Some("incoming-x".into()),
@@ -47,8 +54,11 @@ fn an_intent_is_read_again() {
     };
     let dir = std::env::temp_dir();
     let paths = Paths { git_dir: &dir, common_dir: &dir };
-    let text = Text::new(&id).writer(paths).unwrap().state(State::Locking).intent(&intent).state(State::Voting);
+    let locks = vec![GitLock { path: "/a b/tables.list.lock".into(), device: 1, inode: 2, born: u64::MAX }];
+    let text = Text::new(&id).writer(paths).unwrap().state(State::Locking).git_locks(&locks);
+    let text = text.intent(&intent).state(State::Voting);
     let entry = Entry::read(&text.bytes, &id).unwrap();
+    assert_eq!(entry.git_locks, locks);
     assert_eq!(entry.intent, intent);
     assert_eq!(entry.state, Some(State::Voting));
 }

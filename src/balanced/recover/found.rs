@@ -20,6 +20,7 @@ use crate::{
         shallow::change::{self, Locked},
     },
     refs::{
+        git_lock::GitLock,
         lock::Locksmith,
         paths::Paths,
         reflog::{self, Log},
@@ -36,6 +37,8 @@ pub struct Found<'f> {
     /// The transaction.
     pub id: &'f TransactionId,
     pub(super) locks: Vec<BString>,
+    /// The lock files that a git has made for it.
+    pub(super) git_locks: Vec<GitLock>,
     /// What was voted upon; empty if nothing was.
     pub intent: Intent,
     /// The process group of its hook, where that may still be alive.
@@ -118,6 +121,7 @@ impl Found<'_> {
 
     /// Take away all that bears the transaction's name but the journal.
     pub(super) fn clean_up(&self, parties: &mut Parties<'_>) -> Result<()> {
+        self.free_locks_of_git()?;
         undo(self.repository.into(), self.id, &self.locks)?;
         remove_all(&self.path.with_file_name(format!("{}.d", self.id)))?;
         if let Some(quarantine) = self.quarantine().filter(|quarantine| quarantine.is_dir()) {

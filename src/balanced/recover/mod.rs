@@ -4,6 +4,7 @@
 //! that lock from then on. Refs, locks and objects are touched under a lock on the common directory as well, so that two
 //! recoveries do not meet; nobody holds that while a hook runs.
 
+mod by_git;
 mod found;
 mod leavings;
 mod outcome;
@@ -14,6 +15,7 @@ use std::{
     io::{self, ErrorKind, Read},
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -31,8 +33,18 @@ use super::{
     transaction_id::TransactionId,
 };
 use crate::{
-    config::Config, interrupt::Interrupts, objects::quarantine, refs::lock::Locksmith, repository::Repository,
+    config::Config,
+    interrupt::Interrupts,
+    objects::quarantine,
+    refs::{
+        lock::{Locksmith, Waiting},
+        transaction::update_ref::TooLate,
+    },
+    repository::Repository,
 };
+
+/// How long a git may take to end whose pusher died: it has only to let go of its locks.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who asks for a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,11 +130,19 @@ impl Recovery<'_> {
 
     /// `None` if there was nothing to settle after all.
     fn settle(&self, path: &Path, id: &TransactionId, parties: &mut Parties<'_>) -> Result<Option<Outcome>> {
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
-            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file,
+        let here = Writer::this_process(self.repository.into())?;
+        let mut waiting = Waiting::new(Some(PATIENCE));
+        let file = loop {
+            let file = match OpenOptions::new().read(true).write(true).open(path) {
+                Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+                file => file,
+            };
+            match lock(file)? {
+                Some(file) => break file,
+                None if is_orphaned(path, id, &here) && waiting.again() => {}
+                None => return Ok(Some(Outcome::Busy)),
+            }
         };
-        let Some(file) = lock(file)? else { return Ok(Some(Outcome::Busy)) };
         // Its writer may have ended in peace between our look and our lock.
         let (ours, there) = (file.metadata()?, fs::symlink_metadata(path));
         if !there.is_ok_and(|there| there.ino() == ours.ino() && there.dev() == ours.dev()) {
@@ -134,7 +154,6 @@ impl Recovery<'_> {
             Ok(entry) => entry,
             Err(err) => return Ok(Some(Outcome::Unreadable(format!("{err:#}")))),
         };
-        let here = Writer::this_process(self.repository.into())?;
         let is_of_here = entry.writer.as_ref().is_some_and(|writer| is_of(writer, &here));
         if !is_of_here && self.asked != Asked::ByName {
             let host = entry.writer.map_or("an unknown machine".into(), |writer| writer.host);
@@ -152,7 +171,7 @@ impl Recovery<'_> {
             // Nobody had synced it when the machine died; but the locks themselves name the transaction.
             None => every_name(repository)?,
         };
-        let found = Found { repository, path, id, locks, intent: entry.intent, hook };
+        let found = Found { repository, path, id, locks, git_locks: entry.git_locks, intent: entry.intent, hook };
         let verdict = match entry.state {
             // Nobody here can say what was said elsewhere.
             Some(State::Voting) if !is_of_here => Verdict::No,
@@ -167,6 +186,7 @@ impl Recovery<'_> {
         let Some(turn) = self.turn()? else { return Ok(Some(Outcome::Busy)) };
         let locksmith = Locksmith { interrupts: self.interrupts, shared: self.config.shared_repository };
         let mut journal = Journal::adopt(id.clone(), file, path.to_owned(), &text, locksmith)?;
+        let mut too_late = None;
         let is_committed = match entry.state {
             None | Some(State::Locking) => {
                 found.clean_up(parties)?;
@@ -184,9 +204,23 @@ impl Recovery<'_> {
             }
             Some(State::Aborted) => false,
             // A ref that is not locked any more may have been changed since: all or none means none then.
-            Some(State::Voting) if verdict == Verdict::No || !found.holds_all() => {
+            Some(State::Voting) if verdict == Verdict::No || !(found.intent.is_for_git() || found.holds_all()) => {
                 journal.reach(State::Aborted)?;
                 false
+            }
+            Some(State::Voting | State::Decided) if found.intent.is_for_git() => {
+                let newly = entry.state == Some(State::Voting);
+                match found.carry_out_by_git(self, &mut journal, newly, parties) {
+                    Ok(Ok(())) => true,
+                    Ok(Err(TooLate(why))) => {
+                        journal.reach(State::Aborted)?;
+                        too_late = Some(Outcome::TooLate(why));
+                        false
+                    }
+                    // It will be asked about again.
+                    Err(why) if newly => return Ok(Some(Outcome::Failed(why.to_string()))),
+                    Err(why) => return Ok(Some(Outcome::Waiting(why))),
+                }
             }
             Some(State::Voting | State::Decided) => {
                 let newly = entry.state == Some(State::Voting);
@@ -200,6 +234,9 @@ impl Recovery<'_> {
         found.clean_up(parties)?;
         drop(turn);
         if self.asked == Asked::ByPush {
+            if let Some(outcome) = too_late {
+                say!("warning: {}", Finding { id: id.clone(), outcome });
+            }
             // Its refs are free. Who is to know will be told.
             return Ok(Some(Outcome::Open(Vec::new())));
         }
@@ -207,7 +244,7 @@ impl Recovery<'_> {
             (parties.tell)(&found, is_committed);
         }
         journal.remove();
-        Ok(Some(if is_committed { Outcome::CarriedOut } else { Outcome::RolledBack }))
+        Ok(Some(if is_committed { Outcome::CarriedOut } else { too_late.unwrap_or(Outcome::RolledBack) }))
     }
 
     /// The repository with the worktree and the object directory that a push went to, where they still are: it may have been
@@ -260,6 +297,14 @@ fn objects_dir_of(intent: &Intent, id: &TransactionId) -> Option<PathBuf> {
     let quarantine = Path::new(OsStr::from_bytes(intent.objects.as_ref()?));
     let is_there = quarantine.file_name()? == OsStr::new(&quarantine::name_for(id)) && quarantine.is_dir();
     quarantine.parent().filter(|dir| is_there && dir.is_absolute()).map(Path::to_owned)
+}
+
+/// True if the process that wrote the journal at `path` is dead: what has it locked is the git that worked for it, and that
+/// ends by itself.
+fn is_orphaned(path: &Path, id: &TransactionId, here: &Writer) -> bool {
+    let entry = fs::read(path).ok().and_then(|text| Entry::read(&text, id).ok());
+    let writer = entry.and_then(|entry| entry.writer).filter(|writer| is_of(writer, here));
+    writer.is_some_and(|writer| writer.boot == here.boot && !Path::new(&format!("/proc/{}", writer.pid)).exists())
 }
 
 fn is_of(writer: &Writer, here: &Writer) -> bool {

@@ -22,6 +22,8 @@ pub enum Outcome {
     Undone,
     /// It was voted upon and undone.
     RolledBack,
+    /// The vote was a yes, but somebody had changed one of its refs when they were not locked any more: undone.
+    TooLate(BString),
     /// It was decided, and is carried out now to its end.
     CarriedOut,
     /// The hook is to be asked about it, or told, which a push does not wait for; these are the refs that are locked until
@@ -43,7 +45,7 @@ impl Outcome {
     /// True if its outcome is open, and nobody is at work on it.
     pub fn is_in_doubt(&self) -> bool {
         match self {
-            Outcome::Busy | Outcome::Undone | Outcome::RolledBack | Outcome::CarriedOut => false,
+            Outcome::Busy | Outcome::Undone | Outcome::RolledBack | Outcome::TooLate(_) | Outcome::CarriedOut => false,
             Outcome::Open(_)
             | Outcome::InDoubt
             | Outcome::Waiting(_)
@@ -51,6 +53,11 @@ impl Outcome {
             | Outcome::Unreadable(_)
             | Outcome::Failed(_) => true,
         }
+    }
+
+    /// True if somebody is to hear of it who did not ask.
+    pub fn is_news(&self) -> bool {
+        self.is_in_doubt() || matches!(self, Outcome::TooLate(_))
     }
 }
 
@@ -62,6 +69,7 @@ impl std::fmt::Display for Finding {
             Outcome::Busy => f.write_str("somebody is at work on it"),
             Outcome::Undone => f.write_str("undone; nobody had been asked about it"),
             Outcome::RolledBack => f.write_str("rolled back"),
+            Outcome::TooLate(why) => write!(f, "rolled back in spite of the yes: {why}"),
             Outcome::CarriedOut => f.write_str("carried out"),
             Outcome::Open(_) => f.write_str("left to be asked about, or told"),
             Outcome::InDoubt => f.write_str("in doubt: the balanced_update hook does not say what became of it"),

@@ -150,7 +150,7 @@ impl Prepared<'_> {
             how: match update.how {
                 CommitsBy::PackedRefsOnly => How::Together { packed_only: true },
                 CommitsBy::PackedRefs => How::Together { packed_only: false },
-                CommitsBy::LooseFile | CommitsBy::Nothing => How::Staged,
+                CommitsBy::LooseFile | CommitsBy::Git | CommitsBy::Nothing => How::Staged,
             },
             change: match update.new.is_null() {
                 true => Change::Delete,

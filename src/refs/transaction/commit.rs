@@ -38,8 +38,8 @@ use crate::{
 /// How long a reader may take from its look at loose refs to its look at packed-refs, and still not see a mixture.
 const READERS_GAP: Duration = Duration::from_millis(3);
 
-/// How long a push that was decided waits for packed-refs where `receive.balancedTimeout` is 0.
-const LONG: Duration = Duration::from_secs(60);
+/// How long a push that was decided waits for packed-refs, or one for the vote of another, where `receive.balancedTimeout` is 0.
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
 /// How long the lock of packed-refs is held before its holder may be dead.
 const LOOK_AFTER: Duration = Duration::from_secs(1);

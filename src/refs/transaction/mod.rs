@@ -9,6 +9,7 @@ mod announced;
 mod check;
 mod commit;
 mod conflicts;
+mod guard;
 mod prepare;
 mod put;
 mod stage;
@@ -17,6 +18,8 @@ mod vote;
 
 pub use announced::{Hook, Phase};
 pub use vote::{Decided, Settled, Undone, Unfinished, Voting};
+
+use std::io::ErrorKind;
 
 use anyhow::Result;
 use bstr::{BStr, BString};
@@ -32,11 +35,11 @@ use super::{
 };
 use crate::{
     balanced::journal::Journal, command::Refusal, config::Config, interrupt::Interrupts, objects::database::Database,
-    repository::Repository,
+    repository::Repository, system_error,
 };
 
 /// One ref that is to change.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {
     /// The full name; a symref is followed, and what it names changes.
     pub name: BString,
@@ -119,6 +122,16 @@ impl Aborted {
             Mode::AllOrNone => Refusal::AtomicTransactionFailed,
         };
         Aborted { refusal, message: message.into() }
+    }
+
+    /// The journal cannot be begun.
+    fn without_journal(mode: Mode, err: &std::io::Error) -> Self {
+        match err.kind() {
+            ErrorKind::Unsupported => {
+                Aborted::new(mode, "a balanced push needs a file system with symbolic links and locks (flock)")
+            }
+            _ => Aborted::new(mode, format!("cannot write the journal of this push: {}", system_error::words(err))),
+        }
     }
 }
 

@@ -6,19 +6,19 @@ use std::{
     path::Path,
 };
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, BString};
 
 use super::{
     Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Prepared, Queued, Site, Slot,
-    conflicts,
+    conflicts, guard::guard,
 };
 use crate::{
     balanced::{journal::Journal, transaction_id::TransactionId},
     objects::database::Database,
     refs::{
-        lock::{Held, MadeDirectories, Waiting, remove_empty_tree},
+        lock::{Held, MadeDirectories},
         loose::{self, Loose},
-        name::{is_well_formed, prefixes},
+        name::is_well_formed,
         packed_write::Value,
     },
     system_error::words,
@@ -140,18 +140,9 @@ impl Prepared<'_> {
             let voted = vote.is_some();
             match self.begin_journal(edits, vote) {
                 Ok(journal) => self.journal = Some(journal),
-                Err(err) if err.kind() == ErrorKind::Unsupported && voted => {
-                    let why = "a balanced push needs a file system with symbolic links and locks (flock)";
-                    return Err(Aborted::new(self.mode, why));
-                }
                 // As git does it, then: one after the other.
-                Err(err) if err.kind() == ErrorKind::Unsupported => hows.fill(How::Alone),
-                Err(err) => {
-                    return Err(Aborted::new(
-                        self.mode,
-                        format!("cannot write the journal of this push: {}", words(&err)),
-                    ));
-                }
+                Err(err) if err.kind() == ErrorKind::Unsupported && !voted => hows.fill(How::Alone),
+                Err(err) => return Err(Aborted::without_journal(self.mode, &err)),
             }
         }
         let mut locked = BTreeSet::new();
@@ -224,7 +215,9 @@ impl Prepared<'_> {
             }
         }
         if slot.is_together() && edit.is_creation() && slot.loose.is_none() && !slot.broken {
-            slot.guard = Some(self.guard(slot.name(), edit, locked)?);
+            let no_journal = || Failure::general(cannot_lock(edit, "no journal".into()));
+            let journal = self.journal.as_ref().ok_or_else(no_journal)?;
+            slot.guard = Some(guard(slot.name(), edit, locked, journal, self.site, &mut self.made)?);
         }
         locked.extend(slot.names.iter().cloned());
         Ok(slot)
@@ -254,33 +247,6 @@ impl Prepared<'_> {
                 cannot_lock(edit, format!("unable to resolve reference '{name}'")),
             ),
             ErrorKind::NotADirectory => conflicts::in_the_way(name, edit, locked, self.site),
-            _ => Failure::general(cannot_lock(edit, unable_to_create(&path, &err))),
-        })
-    }
-
-    /// Occupy the path of the ref `name`, which is to be created.
-    ///
-    /// While a name waits to be created, plain git would create another below or above it.
-    fn guard(&mut self, name: &BStr, edit: &Edit, locked: &BTreeSet<BString>) -> Result<Held, Failure> {
-        let Site { config, paths, locksmith, .. } = self.site;
-        let Some(journal) = &self.journal else { return Err(Failure::general(cannot_lock(edit, "no journal".into()))) };
-        for prefix in prefixes(name).filter(|prefix| !locked.contains(prefix.as_bytes().as_bstr())) {
-            let path = paths.lock(prefix);
-            let mut waiting = Waiting::new(config.ref_lock_timeout);
-            while path.symlink_metadata().is_ok() {
-                if !waiting.again() {
-                    let err = ErrorKind::AlreadyExists.into();
-                    return Err(Failure::general(cannot_lock(edit, unable_to_create(&path, &err))));
-                }
-            }
-        }
-        let path = paths.loose(name);
-        if !remove_empty_tree(&path) {
-            return Err(conflicts::below(name, edit, self.site));
-        }
-        let text = journal.id().link_text();
-        locksmith.link(&path, &text, Some(std::time::Duration::ZERO), &mut self.made).map_err(|err| match err.kind() {
-            ErrorKind::AlreadyExists => conflicts::below(name, edit, self.site),
             _ => Failure::general(cannot_lock(edit, unable_to_create(&path, &err))),
         })
     }

@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsString,
     path::{Path, PathBuf},
 };
 
@@ -48,6 +47,10 @@ pub struct Unfinished(pub BString);
 pub struct Undone(Option<Box<Journal>>);
 
 impl Undone {
+    pub(super) fn of(journal: Option<Journal>) -> Self {
+        Undone(journal.map(Box::new))
+    }
+
     /// Everybody who is to know was told: the journal goes.
     pub fn told(self) {
         drop(self.0);
@@ -61,17 +64,10 @@ pub struct Settled {
 }
 
 impl<'a> Prepared<'a> {
-    /// Write everything down that a vote may decide; `objects` is the path of the quarantine, `roots` are added to the `shallow`
-    /// file, `options` are the push options, `certificate` is what hooks are told of the push certificate.
+    /// Write everything down that a vote may decide. What the `push` brings beside refs is in it already.
     ///
     /// Only what was prepared [for a vote](super::Queued::prepare_for_vote) may come here. The new objects are on disk by then.
-    pub fn open_vote(
-        mut self,
-        objects: Option<&BStr>,
-        roots: &[ObjectId],
-        options: &[BString],
-        certificate: &[(OsString, OsString)],
-    ) -> Result<Voting<'a>, Aborted> {
+    pub fn open_vote(mut self, push: Intent) -> Result<Voting<'a>, Aborted> {
         let mode = self.mode;
         let cannot = |why: &dyn std::fmt::Display| Aborted::new(mode, format!("cannot prepare the vote: {why}"));
         if self.slots.iter().any(Slot::touches_packed) {
@@ -83,13 +79,7 @@ impl<'a> Prepared<'a> {
             self.room = Some(reserved.map_err(|err| cannot(&format!("no room for packed-refs: {err}")))?);
         }
         self.sync_directories().map_err(|err| cannot(&err))?;
-        let intent = Intent {
-            objects: objects.map(BStr::to_owned),
-            roots: roots.to_vec(),
-            options: options.to_vec(),
-            certificate: certificate.to_vec(),
-            ..self.intent()
-        };
+        let intent = self.intent(push);
         let journal = self.journal.as_mut().ok_or_else(|| cannot(&"it has no journal"))?;
         journal.open_vote(&intent).map_err(|err| cannot(&err))?;
         Ok(Voting(self))
@@ -108,7 +98,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// What is to happen to the refs.
-    fn intent(&self) -> Intent {
+    fn intent(&self, push: Intent) -> Intent {
         let null = self.site.repository.hash.null();
         let update = |slot: &Slot| Update {
             number: slot.edit,
@@ -139,7 +129,7 @@ impl<'a> Prepared<'a> {
             updates: self.slots.iter().map(update).collect(),
             logs: self.lines.iter().map(log).collect(),
             identity: self.identity.clone(),
-            ..Intent::default()
+            ..push
         }
     }
 
@@ -223,7 +213,7 @@ impl<'a> Voting<'a> {
             // Without this line, a recovery asks again.
             journal.reach(State::Aborted).ok();
         }
-        Undone(journal.map(Box::new))
+        Undone::of(journal)
     }
 }
 
@@ -251,7 +241,7 @@ impl<'a> Decided<'a> {
             return Err(Unfinished(message));
         }
         let (committed, journal) = prepared.finish(complaints, held_off);
-        Ok(Settled { committed, journal })
+        Ok(Settled::of(committed, journal))
     }
 }
 
@@ -264,6 +254,10 @@ impl Drop for Decided<'_> {
 }
 
 impl Settled {
+    pub(super) fn of(committed: Committed, journal: Option<Journal>) -> Self {
+        Settled { committed, journal }
+    }
+
     /// Everybody who is to know was told: the journal goes. Without this it stays, and they are told once more.
     pub fn told(mut self) -> Committed {
         if let Some(mut journal) = self.journal.take() {

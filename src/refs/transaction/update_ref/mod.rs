@@ -7,36 +7,50 @@
 //!
 //! The usual push costs one process. Only when git refuses are the refs read and every edit judged by them; then the rest
 //! is tried again. What git refuses for a reason that reading does not show is the edit that git's message names.
+//!
+//! Where there is a vote, the session is held over it (`vote`), and what a dead one left is taken up in another (`resume`).
 
+mod found;
 mod judge;
+mod locks;
 mod process;
+mod resume;
+mod vote;
+
+use std::ffi::OsString;
 
 use bstr::{BStr, BString, ByteSlice};
 use gix::ObjectId;
 
-use self::process::UpdateRef;
+use self::{found::Found, process::UpdateRef, vote::Vote};
+pub use self::{
+    resume::{Resumed, TooLate},
+    vote::{Decided, Voting},
+};
 use super::{
-    Aborted, Announced, Committed, Edit, Failure, Hook, INSIDE_QUARANTINE, Mode, Phase, Queued, Site,
-    announced::push_line, prepare::bad_names,
+    Aborted, Announced, Committed, Edit, Failure, Hook, INSIDE_QUARANTINE, Mode, Phase, Queued, Site, commit::LONG,
+    prepare::bad_names,
 };
 use crate::{
+    balanced::{claims, transaction_id::TransactionId},
     command::Refusal,
     objects::database::Database,
     refs::{
-        lock::Waiting,
-        packed::Packed,
+        lock::{Held, Waiting},
         snapshot::Snapshot,
-        symbolic::{Symbolic, SymbolicRefs},
     },
-    repository::RefFormat,
 };
 
 /// A prepared transaction whose locks a `git update-ref` process holds, for no longer than this process lives. Dropping it
 /// undoes it.
 pub struct Session<'a> {
-    // Dropped first: the hook is told `aborted` when the locks are free.
+    // Dropped in this order: the hook is told `aborted` when the locks are free.
+    /// What stands at the paths of refs that are to be created, where refs are files.
+    guards: Vec<Held>,
     /// `None` if no edit is left.
     git: Option<UpdateRef>,
+    /// Where it is to be voted upon.
+    vote: Option<Vote>,
     announced: Announced<'a>,
     site: Site<'a>,
     database: &'a Database,
@@ -52,13 +66,6 @@ pub struct Session<'a> {
     unpacks: bool,
 }
 
-/// The ref that an edit changes in the end.
-#[derive(Debug, Clone)]
-struct Found {
-    name: BString,
-    old: Option<ObjectId>,
-}
-
 impl<'a> Session<'a> {
     /// The same as [`Queued::prepare`].
     pub fn new(
@@ -67,12 +74,35 @@ impl<'a> Session<'a> {
         mode: Mode,
         hook: Option<Hook<'a>>,
     ) -> Result<Self, Aborted> {
-        let Queued { site, edits, .. } = queued;
+        Self::begin(queued, database, mode, None, hook)
+    }
+
+    /// The same as [`Queued::prepare_for_vote`]; with the variables by which git finds the `objects` in quarantine.
+    pub fn for_vote(
+        queued: Queued<'a>,
+        database: &'a Database,
+        id: TransactionId,
+        objects: Vec<(&'static str, OsString)>,
+        hook: Option<Hook<'a>>,
+    ) -> Result<Self, Aborted> {
+        Self::begin(queued, database, Mode::AllOrNone, Some((id, objects)), hook)
+    }
+
+    fn begin(
+        queued: Queued<'a>,
+        database: &'a Database,
+        mode: Mode,
+        vote: Option<(TransactionId, Vec<(&'static str, OsString)>)>,
+        hook: Option<Hook<'a>>,
+    ) -> Result<Self, Aborted> {
+        let Queued { site, edits, date } = queued;
         if site.repository.inside_quarantine {
             return Err(Aborted::new(mode, INSIDE_QUARANTINE));
         }
         let mut session = Session {
+            guards: Vec::new(),
             git: None,
+            vote: None,
             announced: Announced { hook, aborted: Vec::new() },
             site,
             database,
@@ -87,8 +117,12 @@ impl<'a> Session<'a> {
             session.fail(index, failure)?;
         }
         session.announced.ask_first(mode, &session.edits, &session.failures)?;
+        if let Some((id, objects)) = vote {
+            session.vote = Some(Vote::begin(id, objects, date, &session.edits, site)?);
+        }
         session.open()?;
         session.look()?;
+        session.guard()?;
         let (inner, lines) = (session.inner_lines(), session.hook_lines());
         session.announced.ask_prepared(mode, session.unpacks, inner, lines)?;
         Ok(session)
@@ -97,19 +131,24 @@ impl<'a> Session<'a> {
     /// Have git lock and check the edits that stand.
     fn open(&mut self) -> Result<(), Aborted> {
         let mut waiting = Waiting::new(self.site.config.ref_lock_timeout);
+        let mut for_vote = Waiting::new(Some(self.site.config.balanced_timeout.unwrap_or(LONG)));
         loop {
-            let standing: Vec<&Edit> = self.standing().map(|(_, edit)| edit).collect();
-            if standing.is_empty() {
+            let mut standing = self.standing().map(|(_, edit)| edit).peekable();
+            if standing.peek().is_none() {
                 return Ok(());
             }
-            let refusal = match UpdateRef::prepare(self.site, &standing) {
+            let refusal = match UpdateRef::prepare(self.site, standing, self.vote.as_ref().map(Vote::as_seen_by_git)) {
                 Ok(git) => {
                     self.git = Some(git);
                     return Ok(());
                 }
                 Err(refusal) => refusal,
             };
-            if refusal.is_for_want_of_lock() && waiting.again() {
+            // A vote keeps all others from a reftable for as long as its hook may take.
+            let own = self.vote.as_ref().map(|vote| vote.journal.id());
+            let mut again =
+                || waiting.again() || (claims::is_another_under_way(self.site.repository, own) && for_vote.again());
+            if refusal.is_for_want_of_lock() && again() {
                 continue;
             }
             if self.mode == Mode::AllOrNone || !self.leave_out(refusal.message.as_ref())? {
@@ -146,75 +185,6 @@ impl<'a> Session<'a> {
 
     fn standing(&self) -> impl Iterator<Item = (usize, &Edit)> + Clone {
         self.edits.iter().enumerate().filter(|(index, _)| self.failures[*index].is_none())
-    }
-
-    /// Read, under git's locks, what somebody will want to know: the hook, or who votes.
-    fn look(&mut self) -> Result<(), Aborted> {
-        self.found = self.edits.iter().map(|edit| Found { name: edit.name.clone(), old: edit.old }).collect();
-        if self.announced.hook.is_none() && !self.site.config.balanced_atomic {
-            return Ok(());
-        }
-        let repository = self.site.repository;
-        let mut read = || {
-            let names: Vec<&BStr> = self.edits.iter().map(|edit| edit.name.as_ref()).collect();
-            let symbolic = SymbolicRefs::of(repository, &names)?;
-            let snapshot = Snapshot::read(repository)?;
-            for found in &mut self.found {
-                if let Symbolic::LeadsTo(target) = symbolic.follow(found.name.as_ref())? {
-                    found.name = target;
-                }
-                found.old = snapshot.find(found.name.as_ref());
-            }
-            anyhow::Ok(())
-        };
-        read().and_then(|()| self.look_at_packed_refs()).map_err(|err| Aborted::new(self.mode, format!("{err:#}")))
-    }
-
-    fn look_at_packed_refs(&mut self) -> anyhow::Result<()> {
-        if self.site.repository.ref_format == RefFormat::Files
-            && let Some(packed) = Packed::open(self.site.paths.packed_refs(), self.site.repository.hash)?
-        {
-            for (_, found) in self.edits.iter().zip(&self.found).filter(|(edit, _)| edit.is_deletion()) {
-                self.unpacks |= packed.find(found.name.as_ref())?.is_some();
-            }
-        }
-        Ok(())
-    }
-
-    /// What git tells the hook of packed-refs, where there are any.
-    fn inner_lines(&self) -> BString {
-        let mut lines = BString::default();
-        if self.announced.hook.is_some() && self.site.repository.ref_format == RefFormat::Files {
-            let null = self.site.repository.hash.null();
-            let goes = self.standing().filter(|(_, edit)| edit.is_deletion());
-            goes.for_each(|(index, _)| push_line(&mut lines, null, null, self.found[index].name.as_ref()));
-        }
-        lines
-    }
-
-    /// What the hook is told from `prepared` on: the refs that change, those behind symrefs last; old values as asked for.
-    fn hook_lines(&self) -> BString {
-        let mut lines = BString::default();
-        if self.announced.hook.is_some() {
-            let mut standing: Vec<_> = self.standing().map(|(index, edit)| (&self.found[index].name, edit)).collect();
-            standing.sort_by_key(|(name, edit)| **name != edit.name);
-            standing
-                .into_iter()
-                .for_each(|(name, edit)| push_line(&mut lines, edit.expected(), edit.new, name.as_ref()));
-        }
-        lines
-    }
-
-    /// See [`Prepared::updates`](super::Prepared::updates).
-    pub fn updates(&self) -> Vec<(ObjectId, ObjectId, &BStr)> {
-        let null = self.site.repository.hash.null();
-        let update = |(index, edit): (usize, &Edit)| {
-            let found = &self.found[index];
-            (found.old.unwrap_or(null), edit.new, found.name.as_bstr())
-        };
-        let mut updates: Vec<_> = self.standing().map(update).collect();
-        updates.sort_unstable_by_key(|(_, _, name)| *name);
-        updates
     }
 
     /// See [`Prepared::stands`](super::Prepared::stands).

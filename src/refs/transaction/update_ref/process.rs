@@ -1,6 +1,7 @@
 //! One `git update-ref --stdin` process and the conversation with it (git-update-ref).
 
 use std::{
+    ffi::OsString,
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
     iter,
     os::unix::process::CommandExt,
@@ -8,10 +9,20 @@ use std::{
     thread::JoinHandle,
 };
 
+use anyhow::{Context, Result};
 use bstr::{BStr, BString, ByteSlice};
 
-use super::super::{Edit, Site};
-use crate::{config::LogRefs, hooks::environment, trace};
+use super::{
+    super::{Edit, Site},
+    locks::held_by_git,
+};
+use crate::{
+    balanced::journal::Journal,
+    config::LogRefs,
+    hooks::environment,
+    refs::{git_lock::GitLock, identity},
+    trace,
+};
 
 /// How much git may say on stderr, in bytes; what goes beyond that is not kept.
 const MAX_SAID: u64 = 1 << 20;
@@ -24,6 +35,19 @@ pub(super) struct UpdateRef {
     from: BufReader<ChildStdout>,
     said: Option<JoinHandle<Vec<u8>>>,
     traced: Option<trace::Child>,
+    /// The lock files that it has made, where they are known: what is left of them when it was killed goes.
+    pub(super) locks: Vec<GitLock>,
+}
+
+/// What a session about a vote has to do with.
+#[derive(Clone, Copy)]
+pub(super) struct Voted<'v> {
+    /// Its journal. git shares the lock on it, so that nobody takes the transaction for dead while git is at work.
+    pub(super) journal: &'v Journal,
+    /// The variables by which git finds objects in quarantine.
+    pub(super) objects: &'v [(&'static str, OsString)],
+    /// Whom the reflog names: the same in the session of a recovery.
+    pub(super) identity: &'v BStr,
 }
 
 /// Why git did not do as it was told; it has ended, and changed nothing unless it was in the middle of a commit.
@@ -42,9 +66,13 @@ impl Refusal {
 
 impl UpdateRef {
     /// Lock and check `edits`, all or none.
-    pub(super) fn prepare(site: Site<'_>, edits: &[&Edit]) -> Result<Self, Refusal> {
+    pub(super) fn prepare<'e>(
+        site: Site<'_>,
+        edits: impl Iterator<Item = &'e Edit>,
+        voted: Option<Voted<'_>>,
+    ) -> Result<Self, Refusal> {
         let cannot_run = |err: io::Error| Refusal { message: format!("cannot run 'git update-ref': {err}").into() };
-        let mut this = Self::start(site).map_err(cannot_run)?;
+        let mut this = Self::start(site, voted).map_err(cannot_run)?;
         this.say(b"start\0");
         for edit in edits {
             this.say(b"update ");
@@ -67,7 +95,25 @@ impl UpdateRef {
         self.expect("commit: ok")
     }
 
-    fn start(site: Site<'_>) -> io::Result<Self> {
+    /// Write into the journal which lock files it has made for these edits and the refs that they change in the end.
+    pub(super) fn note_locks<'e>(
+        &mut self,
+        site: Site<'_>,
+        edits: impl Iterator<Item = (&'e Edit, &'e BStr)> + Clone,
+        journal: &mut Journal,
+    ) -> Result<()> {
+        let refs: Vec<&BStr> = edits.clone().flat_map(|(edit, name)| [edit.name.as_ref(), name]).collect();
+        let deleted: Vec<&BStr> = edits.filter(|(edit, _)| edit.is_deletion()).map(|(_, name)| name).collect();
+        self.locks = held_by_git(site, &refs, &deleted)?;
+        journal.note_git_locks(&self.locks).context("cannot write down what is locked")
+    }
+
+    /// True if it has not ended, as far as can be known.
+    pub(super) fn lives(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    fn start(site: Site<'_>, voted: Option<Voted<'_>>) -> io::Result<Self> {
         let mut command = Command::new("git");
         // This program runs the reference-transaction hooks: those in the directory, and those that are configured.
         command.args(["-c", "core.hooksPath=/dev/null", "-c", "hook.reference-transaction.enabled=false"]);
@@ -77,8 +123,10 @@ impl UpdateRef {
             LogRefs::Usual => "core.logAllRefUpdates=true",
             LogRefs::Always => "core.logAllRefUpdates=always",
         });
-        if site.config.balanced_atomic {
-            command.args(["-c", "core.fsync=reference"]).env("GIT_TEST_FSYNC", "true");
+        if let Some(voted) = voted {
+            command.args(["-c", "core.fsync=all", "-c", "core.fsyncMethod=fsync"]).env("GIT_TEST_FSYNC", "true");
+            command.envs(voted.objects.iter().map(|(name, value)| (name, value)));
+            command.envs(identity::variables(voted.identity));
         }
         command.args(["update-ref", "-m", "push", "--stdin", "-z"]);
         command.current_dir(&site.repository.git_dir).envs(environment::for_children());
@@ -86,7 +134,11 @@ impl UpdateRef {
         command.env("LC_ALL", "C").process_group(0);
         command.envs(trace::for_children().into_iter().flatten());
         let traced = trace::child(None, iter::once(command.get_program()).chain(command.get_args()));
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        // A descriptor that is not closed on exec, for as long as it takes to start this one process.
+        let shared = voted.map(|voted| voted.journal.share_lock()).transpose()?;
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        drop(shared);
+        let mut process = spawned?;
         let missing = || io::Error::other("it has no pipes");
         let to = process.stdin.take().map(BufWriter::new);
         let from = process.stdout.take().map(BufReader::new).ok_or_else(missing)?;
@@ -97,7 +149,7 @@ impl UpdateRef {
             io::copy(&mut stderr, &mut io::sink()).ok();
             said
         })?;
-        Ok(UpdateRef { process, to, from, said: Some(said), traced })
+        Ok(UpdateRef { process, to, from, said: Some(said), traced, locks: Vec::new() })
     }
 
     /// That git is gone shows when its answer is read.
@@ -124,6 +176,9 @@ impl UpdateRef {
         let status = self.process.wait();
         if let (Some(traced), Ok(status)) = (self.traced.take(), &status) {
             traced.ended(self.process.id(), *status);
+        }
+        for lock in self.locks.drain(..) {
+            lock.remove().ok();
         }
         let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
         let mut reason = None;
