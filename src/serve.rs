@@ -2,6 +2,7 @@
 //!
 //! Each step is done elsewhere; here is their order, and what a refusal at one of them means for the others.
 
+mod certify;
 mod write;
 
 use std::{
@@ -18,6 +19,7 @@ use crate::{
         beside::{self, Beside},
         transaction_id::TransactionId,
     },
+    certificate::nonce::Nonce,
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
@@ -48,8 +50,11 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let mut beside = Beside::begin(&repository, &config)?;
     let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
+    let seed = config.cert_nonce_seed.as_ref().map(|seed| seed.as_bstr());
+    let nonce = seed.map(|seed| Nonce::issue(repository.given.as_ref(), repository.hash, seed)).transpose()?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        advertise(&repository, &config, &snapshot, shallow.roots(), session::id(), &mut io::stdout().lock())?;
+        let (roots, out) = (shallow.roots(), &mut io::stdout().lock());
+        advertise(&repository, &config, &snapshot, roots, nonce.as_ref(), session::id(), out)?;
     }
     if cli.http_backend_info_refs {
         return Ok(());
@@ -58,9 +63,13 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let read_ahead = if config.fsck.is_some() { 0 } else { READ_AHEAD };
     let stdin = io::stdin().as_fd().try_clone_to_owned().context("cannot read from stdin")?;
     let mut input = BufReader::with_capacity(read_ahead, File::from(stdin));
-    let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
+    let request = Request::read(&mut input, repository.hash, &config)?;
+    let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
+    if request.commands.is_empty() {
+        // The end of a conversation that may have been a certificate of nothing.
+        sideband.finish().ok();
         return Ok(());
-    };
+    }
     if let Some(session) = &request.capabilities.session_id {
         trace::transfer("client-sid", session);
     }
@@ -91,6 +100,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
         sideband: &sideband,
         hooks: &hooks,
         request: &request,
+        nonce: nonce.as_ref(),
     };
     push.carry_through(input)?;
     if let Some(beside) = &mut beside {
@@ -115,6 +125,8 @@ struct Push<'a> {
     sideband: &'a Sideband,
     hooks: &'a Hooks<'a>,
     request: &'a Request,
+    /// What a push certificate has to repeat, if certificates are asked for.
+    nonce: Option<&'a Nonce<'a>>,
 }
 
 impl Push<'_> {
@@ -144,12 +156,7 @@ impl Push<'_> {
 
     /// Read the pack into a quarantine, or say why it cannot be taken.
     fn take_in(&self, mut input: BufReader<File>) -> Result<Quarantine, UnpackError> {
-        let (repository, config, interrupts) = (self.repository, self.config, &self.interrupts);
-        let quarantine = match config.balanced_atomic {
-            true => Quarantine::create_for(&self.transaction, repository, config, interrupts),
-            false => Quarantine::create(repository, config, interrupts),
-        };
-        let quarantine = quarantine.map_err(|error| {
+        let quarantine = self.quarantine().map_err(|error| {
             // Its path is no business of the client's.
             say!("error: {}", system_error::chain(&error));
             UnpackError::no_quarantine()
@@ -174,12 +181,22 @@ impl Push<'_> {
         received.map(|()| quarantine)
     }
 
+    /// A place for what the push brings.
+    fn quarantine(&self) -> Result<Quarantine> {
+        let (repository, config, interrupts) = (self.repository, self.config, &self.interrupts);
+        match config.balanced_atomic {
+            true => Quarantine::create_for(&self.transaction, repository, config, interrupts),
+            false => Quarantine::create(repository, config, interrupts),
+        }
+    }
+
     fn has_progress(&self) -> bool {
         self.request.capabilities.side_band && !self.request.capabilities.quiet && !self.cli.quiet
     }
 
     /// Give every command its verdict, and carry out those that nothing speaks against.
-    fn decide_and_write(&self, quarantine: Option<Quarantine>, commands: &mut [Command]) -> Result<()> {
+    fn decide_and_write(&self, mut quarantine: Option<Quarantine>, commands: &mut [Command]) -> Result<()> {
+        self.refuse_unsigned_options(commands);
         let hidden = HiddenRefs::new(&self.config.hide_refs);
         let mut untouched = None;
         if let Some(quarantine) = &quarantine
@@ -200,6 +217,7 @@ impl Push<'_> {
                 return Ok(());
             }
         }
+        self.certify(&mut quarantine, commands)?;
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
         let inside = self.hooks.inside(&environment);
         if inside.pre_receive(commands)?.is_refusal() {

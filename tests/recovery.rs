@@ -60,7 +60,7 @@ fn the_push_that_others_kill() {
         config.log_all_ref_updates = LogRefs::Usual;
         let queued = Queued::new(&repository, &config, &interrupts, edits).unwrap();
         let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-        let settled = prepared.open_vote(None, &[]).unwrap().decide().unwrap().commit(&|| {}).unwrap();
+        let settled = prepared.open_vote(None, &[], &[]).unwrap().decide().unwrap().commit(&|| {}).unwrap();
         assert!(settled.told().outcomes.iter().all(Result::is_ok));
         return;
     }
@@ -246,7 +246,7 @@ fn a_recovery_that_is_killed_is_finished_by_the_next() {
             let database = Database::open(&server.repository).unwrap();
             let queued = Queued::new(&server.repository, &server.config, &server.interrupts, edits.clone()).unwrap();
             let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-            drop(prepared.open_vote(None, &[]).unwrap().decide().unwrap());
+            drop(prepared.open_vote(None, &[], &[]).unwrap().decide().unwrap());
             let injection = format!("inject={call}:signal=KILL:when={count}");
             let status = under_strace(&strace, &injection, &server).env(RECOVER, "1").output().unwrap().status;
             let place = format!("{call} {count}");
@@ -346,7 +346,7 @@ fn a_vote_of_one_ref_commits_by_its_loose_file() {
         let edits = vec![server.edit(name, old, Some(5))];
         let queued = Queued::new(&server.repository, &server.config, &server.interrupts, edits).unwrap();
         let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-        let voting = prepared.open_vote(None, &[]).unwrap();
+        let voting = prepared.open_vote(None, &[], &[]).unwrap();
         assert_eq!(voting.updates().len(), 1);
         voting.decide().unwrap().commit(&|| {}).unwrap().told();
         assert!(server.refs().contains(&server.line(name, 5)));
@@ -362,7 +362,7 @@ fn a_no_leaves_no_trace() {
     let database = Database::open(&server.repository).unwrap();
     let queued = Queued::new(&server.repository, &server.config, &server.interrupts, five_edits(&server)).unwrap();
     let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-    let voting = prepared.open_vote(None, &[]).unwrap();
+    let voting = prepared.open_vote(None, &[], &[]).unwrap();
     assert_eq!(server.git(&["rev-parse", "refs/heads/gone"]), server.commits[0].to_string());
     drop(voting);
     assert_eq!(server.listing(), before);
@@ -374,7 +374,7 @@ fn a_decision_that_is_dropped_is_left_for_recovery() {
     let database = Database::open(&server.repository).unwrap();
     let queued = Queued::new(&server.repository, &server.config, &server.interrupts, five_edits(&server)).unwrap();
     let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-    drop(prepared.open_vote(None, &[]).unwrap().decide().unwrap());
+    drop(prepared.open_vote(None, &[], &[]).unwrap().decide().unwrap());
     let (findings, told) = recover(&server.repository, Asked::Beside, Verdict::Unknown);
     assert!(matches!(&findings[..], [only] if only.outcome == Outcome::CarriedOut), "{findings:?}");
     assert_eq!(told, [true]);

@@ -107,14 +107,14 @@ struct Case<'a> {
 impl Case<'_> {
     /// What the hook says of a vote whose outcome nobody wrote down.
     fn ask(&self, found: &Found<'_>) -> Result<Verdict> {
-        let Found { id, intent, repository, .. } = found;
+        let id = found.id;
         if !survivors::end(id, found.hook) {
             say!("error: a hook of {id} cannot be ended, so nobody asks again what it says");
             return Ok(Verdict::Unknown);
         }
         let quarantine = found.quarantine().map(|dir| self.quarantine(found, &dir)).transpose()?;
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
-        let hooks = Hooks::new(repository, self.config, &self.sideband, &intent.options)?.inside(&environment);
+        let hooks = self.hooks(found)?.inside(&environment);
         if !hooks.can_vote() {
             return Ok(Verdict::Unknown);
         }
@@ -157,12 +157,19 @@ impl Case<'_> {
         Ok(!commands.iter().any(Command::is_refused))
     }
 
+    /// The hooks as the dead push would have run them.
+    fn hooks<'f>(&'f self, found: &'f Found<'_>) -> Result<Hooks<'f>> {
+        let hooks = Hooks::new(found.repository, self.config, &self.sideband, &found.intent.options)?;
+        hooks.show_certificate(found.intent.certificate.clone());
+        Ok(hooks)
+    }
+
     fn quarantine(&self, found: &Found<'_>, dir: &Path) -> Result<Quarantine> {
         Quarantine::adopt(dir.to_owned(), found.repository, self.config, self.interrupts)
     }
 
     fn tell(&self, found: &Found<'_>, is_committed: bool) -> Result<()> {
-        let hooks = Hooks::new(found.repository, self.config, &self.sideband, &found.intent.options)?;
+        let hooks = self.hooks(found)?;
         let phase = if is_committed { Phase::Committed } else { Phase::Aborted };
         hooks.balanced_update(phase, &ballot(found), Limits::within(self.config.balanced_timeout))?;
         Ok(())

@@ -87,7 +87,7 @@ impl<'a> Vote<'a> {
             return Ok(Err(Refused::by_repository(format!("{err:#}"))));
         }
         let directory = quarantine.as_ref().map(|quarantine| quarantine.dir().as_os_str().as_bytes().as_bstr());
-        let mut voting = match prepared.open_vote(directory, self.options) {
+        let mut voting = match prepared.open_vote(directory, self.options, self.hooks.certificate()) {
             Ok(voting) => voting,
             Err(aborted) => return Ok(Err(aborted.into())),
         };

@@ -49,7 +49,7 @@ impl Hooks<'_> {
         let mut call = self.call(EVENT);
         call.arguments = vec![phase.as_str().into()];
         call.stdin = Some(&ballot.lines);
-        call.environment.extend(self.push_options());
+        call.environment.extend(self.about_the_push());
         let hash = ballot.update_hash().context("cannot hash the updates")?;
         call.environment.push(("GIT_BALANCED_TRANSACTION".into(), ballot.transaction.to_string().into()));
         call.environment.push(("GIT_BALANCED_UPDATE_HASH".into(), hash.into()));

@@ -239,7 +239,7 @@ pub(super) fn start(invocation: &Invocation, prepare: impl Fn(&mut Command) -> i
 
 /// Feed `child` and `tell` what it says until it exits or meets its `limits`. Gives back its output if somebody else still
 /// holds that open.
-pub(super) fn converse(
+pub fn converse(
     child: &mut Child,
     mut to_say: &[u8],
     mut output: Option<PipeReader>,

@@ -1,5 +1,7 @@
 //! What a journal says, as far as it is whole.
 
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
 use anyhow::{Context, Result, bail, ensure};
 use bstr::{BString, ByteSlice};
 use gix::ObjectId;
@@ -56,6 +58,10 @@ impl Entry {
             [word, identity] if word == "identity" => self.intent.identity = identity.clone(),
             [word, objects] if word == "objects" => self.intent.objects = Some(objects.clone()),
             [word, option] if word == "option" => self.intent.options.push(option.clone()),
+            [word, name, value] if word == "variable" => {
+                let text = |word: &BString| OsStr::from_bytes(word).to_owned();
+                self.intent.certificate.push((text(name), text(value)));
+            }
             [word, leader, start, session] if word == "hook" => {
                 let number = |word: &BString| word.to_str().ok()?.parse().ok();
                 let (leader, session) = (number(leader)?, number(session)?);

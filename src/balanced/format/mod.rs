@@ -15,6 +15,7 @@
 //! | `identity <name, mail and time>` | what such a line says of the committer |
 //! | `objects <directory>` | the quarantine, which lies in the object directory of the push |
 //! | `option <text>` | a push option, which hooks are shown |
+//! | `variable <name> <value>` | what hooks are told of the push certificate |
 //! | `voting` | all of that is on disk, and the vote is about to be asked for |
 //! | `hook <pid> <start> <session>` | the process group of a hook that is asked; not synced, since it dies with the machine |
 //! | `decided` | the vote was a yes |
@@ -136,6 +137,9 @@ impl Text {
         }
         for option in &intent.options {
             self = self.line(&[b"option", option]);
+        }
+        for (name, value) in &intent.certificate {
+            self = self.line(&[b"variable", name.as_bytes(), value.as_bytes()]);
         }
         self
     }

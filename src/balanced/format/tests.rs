@@ -42,6 +42,7 @@ fn an_intent_is_read_again() {
         identity: "A U Thor <a@example.org> 1 +0000".into(),
         objects: Some("incoming-x".into()),
         options: vec!["".into(), "a b".into()],
+        certificate: vec![("GIT_PUSH_CERT_SIGNER".into(), "A <b>".into()), ("GIT_PUSH_CERT_KEY".into(), "".into())],
     };
     let dir = std::env::temp_dir();
     let paths = Paths { git_dir: &dir, common_dir: &dir };
@@ -76,6 +77,7 @@ fn whole(id: &TransactionId) -> Vec<u8> {
         identity: "C <c@example.org> 1 +0000".into(),
         objects: Some("/objects/incoming-x".into()),
         options: vec!["an option".into()],
+        certificate: vec![("GIT_PUSH_CERT_STATUS".into(), "G".into())],
     };
     let dir = std::env::temp_dir();
     let text = Text::new(id).writer(Paths { git_dir: &dir, common_dir: &dir }).unwrap();
