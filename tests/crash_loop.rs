@@ -138,8 +138,12 @@ fn outcomes(balanced: &Balanced) -> (String, String) {
     (before, after)
 }
 
-/// All old or all new, as the hook was told last, and nothing left; and the next push works.
-fn check_settled(balanced: &Balanced, before: &str, after: &str) {
+/// All old or all new, and after a recovery as the hook was told last, and nothing left; and the next push works.
+fn check_settles(balanced: &Balanced, point: &str, before: &str, after: &str) {
+    let refs = balanced.refs();
+    assert!(refs == before || refs == after, "{point}: {refs}");
+    let (exit, printed) = balanced.recover();
+    assert_eq!(exit, 0, "{point}: {printed}");
     let refs = balanced.refs();
     let seen = balanced.seen();
     match seen.lines().last() {
@@ -175,11 +179,7 @@ fn kill_pushes(objects: usize, unpack_limit: &str) {
         std::fs::write(balanced.path("seen.doubt"), if number % 2 == 0 { "yes" } else { "no" }).unwrap();
         let program = kill_at(&strace, point, &ours().display().to_string());
         Pushed::of(balanced.start_push_through(&program, &FIVE));
-        let refs = balanced.refs();
-        assert!(refs == before || refs == after, "{point:?}: {refs}");
-        let (exit, printed) = balanced.recover();
-        assert_eq!(exit, 0, "{point:?}: {printed}");
-        check_settled(balanced, &before, &after);
+        check_settles(balanced, &format!("{point:?}"), &before, &after);
     });
 }
 
@@ -227,11 +227,7 @@ fn kill_recoveries(late: bool, doubt: &str) {
     try_all(&chosen(points), make, |balanced, _, point| {
         die(balanced);
         recover(balanced, &kill_at(&strace, point, &program));
-        let refs = balanced.refs();
-        assert!(refs == before || refs == after, "{point:?}: {refs}");
-        let (exit, printed) = balanced.recover();
-        assert_eq!(exit, 0, "{point:?}: {printed}");
-        check_settled(balanced, &before, &after);
+        check_settles(balanced, &format!("{point:?}"), &before, &after);
     });
 }
 
