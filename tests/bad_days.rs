@@ -239,14 +239,18 @@ fn small(balanced: &Balanced, bytes: &str) -> Option<Small> {
 
 #[test]
 fn a_full_disk_refuses_or_delays_and_never_mixes() {
-    // The disk fills at this moment.
-    for moment in ["update", "reference-transaction", "balanced_update"] {
+    // The disk fills at this moment, but for so many KiB.
+    let moments = [("update", 0), ("reference-transaction", 0)];
+    for (moment, left) in moments.into_iter().chain([0, 4, 8, 12, 20, 32].map(|left| ("balanced_update", left))) {
         let balanced = Balanced::new();
         let Some(_small) = small(&balanced, "2m") else { return };
-        let fill = "case $1 in preparing|committed|aborted) exit 0 ;; esac; cat /dev/zero >fill 2>/dev/null; exit 0";
+        let fill = format!(
+            "case $1 in preparing|committed|aborted) exit 0 ;; esac
+            cat /dev/zero >fill 2>/dev/null; truncate -s -{left}K fill; exit 0"
+        );
         match moment {
-            "balanced_update" => balanced.hook(fill),
-            moment => balanced.scene.hook(moment, fill),
+            "balanced_update" => balanced.hook(&fill),
+            moment => balanced.scene.hook(moment, &fill),
         }
         let before = balanced.refs();
         let pushed = balanced.push(&EVERY_KIND);

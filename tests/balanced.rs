@@ -152,13 +152,13 @@ fn a_signal_during_the_vote_undoes_the_push_and_ends_it() {
         let balanced = Balanced::with_hook(WAITS);
         let before = balanced.listing();
         let push = balanced.start_push(&EVERY_KIND);
-        let program = process_in(&balanced.path("seen.push"));
+        let [program, hook] = ["seen.push", "seen.hook"].map(|file| process_in(&balanced.path(file)));
         kill(program, signal).unwrap();
         let pushed = Pushed::of(push);
         assert!(!pushed.accepted && !pushed.said.contains("[remote rejected]"), "{}", pushed.said);
         assert_eq!(balanced.listing(), before);
         assert_eq!(balanced.seen(), "prepared\naborted\n");
-        assert!(has_ended(process_in(&balanced.path("seen.hook"))));
+        assert!(has_ended(hook));
     }
 }
 

@@ -195,8 +195,12 @@ fn outcomes(balanced: &Balanced, story: Story) -> (String, String) {
     (before, after)
 }
 
-/// All old or all new, as the hook was told last, and nothing left; and the next push works.
-fn check_settled(balanced: &Balanced, before: &str, after: &str) {
+/// All old or all new, and after a recovery as the hook was told last, and nothing left; and the next push works.
+fn check_settles(balanced: &Balanced, format: Format, point: &str, before: &str, after: &str) {
+    let refs = balanced.refs();
+    assert!(!format.has_one_instant() || refs == before || refs == after, "{point}: {refs}");
+    let (exit, printed) = balanced.recover();
+    assert_eq!(exit, 0, "{point}: {printed}");
     let refs = balanced.refs();
     let seen = balanced.seen();
     match seen.lines().last() {
@@ -234,11 +238,7 @@ fn kill_pushes(story: Story) {
         std::fs::write(balanced.path("seen.doubt"), if number % 2 == 0 { "yes" } else { "no" }).unwrap();
         let program = kill_at(&strace, point, &ours().display().to_string());
         Pushed::of(balanced.start_push_through(&program, &story.refs));
-        let refs = balanced.refs();
-        assert!(!story.format.has_one_instant() || refs == before || refs == after, "{point:?}: {refs}");
-        let (exit, printed) = balanced.recover();
-        assert_eq!(exit, 0, "{point:?}: {printed}");
-        check_settled(balanced, &before, &after);
+        check_settles(balanced, story.format, &format!("{point:?}"), &before, &after);
     });
 }
 
@@ -300,11 +300,7 @@ fn kill_recoveries(story: Story, late: bool, doubt: &str) {
     try_all(&chosen(points), make, |balanced, _, point| {
         die(balanced);
         recover(balanced, &kill_at(&strace, point, &program));
-        let refs = balanced.refs();
-        assert!(!story.format.has_one_instant() || refs == before || refs == after, "{point:?}: {refs}");
-        let (exit, printed) = balanced.recover();
-        assert_eq!(exit, 0, "{point:?}: {printed}");
-        check_settled(balanced, &before, &after);
+        check_settles(balanced, story.format, &format!("{point:?}"), &before, &after);
     });
 }
 

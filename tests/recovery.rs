@@ -92,6 +92,14 @@ fn with_five_refs() -> Server {
     server
 }
 
+/// The five edits, and the refs before and after them; the scene is saved as it is before.
+fn outcomes(server: &Server) -> (Vec<Edit>, Vec<String>, Vec<String>) {
+    let (before, edits) = (server.refs(), five_edits(server));
+    server.scene.save();
+    server.succeed(Mode::AllOrNone, edits.clone());
+    (edits, before, server.refs())
+}
+
 /// Push in a process of its own, under strace with these arguments.
 fn push_under_strace(strace: &Path, injection: &str, server: &Server, edits: &[Edit], vote: bool) -> ExitStatus {
     let mut command = under_strace(strace, injection, server);
@@ -134,10 +142,7 @@ const CALLS: [&str; 10] =
 fn a_push_killed_at_any_change_of_a_file_leaves_all_old_or_all_new_and_nothing_else() {
     let Some(strace) = optional_program("strace", "strace") else { return };
     let server = with_five_refs();
-    let (before, edits) = (server.refs(), five_edits(&server));
-    server.scene.save();
-    server.succeed(Mode::AllOrNone, edits.clone());
-    let after = server.refs();
+    let (edits, before, after) = outcomes(&server);
     let (mut undone, mut done) = (0, 0);
     for call in CALLS {
         for count in 1.. {
@@ -176,10 +181,7 @@ fn a_push_killed_at_any_change_of_a_file_leaves_all_old_or_all_new_and_nothing_e
 fn a_vote_whose_process_is_killed_ends_as_the_last_word_on_it_was() {
     let Some(strace) = optional_program("strace", "strace") else { return };
     let server = with_five_refs();
-    let (before, edits) = (server.refs(), five_edits(&server));
-    server.scene.save();
-    server.succeed(Mode::AllOrNone, edits.clone());
-    let after = server.refs();
+    let (edits, before, after) = outcomes(&server);
     let (mut rolled_back, mut carried_out, mut undone, mut in_doubt) = (0, 0, 0, 0);
     for call in CALLS {
         for count in 1.. {
@@ -236,10 +238,7 @@ fn a_recovery_that_is_killed_is_finished_by_the_next() {
     let Some(strace) = optional_program("strace", "strace") else { return };
     let mut server = with_five_refs();
     server.config.log_all_ref_updates = LogRefs::Usual;
-    let (before, edits) = (server.refs(), five_edits(&server));
-    server.scene.save();
-    server.succeed(Mode::AllOrNone, edits.clone());
-    let after = server.refs();
+    let (edits, before, after) = outcomes(&server);
     let mut killed = 0;
     for call in CALLS {
         for count in 1.. {
@@ -303,10 +302,7 @@ fn refs_that_are_to_be_packed_alone_get_no_loose_file_from_recovery_either() {
 fn a_call_that_fails_refuses_all_or_nothing() {
     let Some(strace) = optional_program("strace", "strace") else { return };
     let server = with_five_refs();
-    let (before, edits) = (server.refs(), five_edits(&server));
-    server.scene.save();
-    server.succeed(Mode::AllOrNone, edits.clone());
-    let after = server.refs();
+    let (edits, before, after) = outcomes(&server);
     let (mut refused, mut accepted) = (0, 0);
     for call in ["fsync", "fdatasync", "rename", "symlink"] {
         for vote in [false, true] {
