@@ -4,6 +4,7 @@ pub mod alternates;
 pub mod ancestry;
 pub mod connectivity;
 pub mod database;
+pub mod fsck;
 pub mod history;
 pub mod intake;
 pub mod link;

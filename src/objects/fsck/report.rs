@@ -1,0 +1,96 @@
+//! What the checks of one object say about it, and what they learn from it on the way.
+
+use std::ops::ControlFlow;
+
+use bstr::{BString, ByteVec};
+use gix::{ObjectId, objs::Kind, oid};
+
+use super::{message::Message, message::Severity, rules::Rules};
+
+/// A line of git's is cut here, in bytes.
+const LINE: usize = 4095;
+
+/// A file whose content matters to git wherever it is checked out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DotFile {
+    /// `.gitmodules`
+    Modules,
+    /// `.gitattributes`
+    Attributes,
+}
+
+/// Takes down what is found in one object. It is used for one object after the other, so that its buffers are.
+pub struct Report<'a> {
+    rules: &'a Rules,
+    id: ObjectId,
+    /// The messages about the object, each a whole line.
+    pub lines: BString,
+    /// The objects it names that have to be there, in order, with the kinds that it gives them.
+    pub links: Vec<(Kind, ObjectId)>,
+    /// The files it names whose content is to be checked.
+    pub dot_files: Vec<(DotFile, ObjectId)>,
+}
+
+impl<'a> Report<'a> {
+    /// Nothing found yet; `rules` say how grave a finding is.
+    pub fn new(rules: &'a Rules) -> Self {
+        let id = ObjectId::null(gix::hash::Kind::Sha1);
+        Report { rules, id, lines: BString::default(), links: Vec::new(), dot_files: Vec::new() }
+    }
+
+    /// Forget everything: the object to be checked now is `id`.
+    pub fn begin(&mut self, id: &oid) {
+        self.id = id.to_owned();
+        self.lines.clear();
+        self.links.clear();
+        self.dot_files.clear();
+    }
+
+    /// What `receive.fsck.*` says.
+    pub fn rules(&self) -> &'a Rules {
+        self.rules
+    }
+
+    /// The object that is checked.
+    pub fn id(&self) -> &oid {
+        &self.id
+    }
+
+    /// Note a finding, described by `text`. `Break` if it makes the object unacceptable: git stops in many places then,
+    /// and goes on where a finding is only a warning or ignored.
+    pub fn found(&mut self, message: Message, text: impl AsRef<[u8]>) -> ControlFlow<()> {
+        let severity = self.rules.severity(message);
+        if severity == Severity::Ignore || self.rules.skips(&self.id) {
+            return ControlFlow::Continue(());
+        }
+        let warns = severity == Severity::Warn;
+        let level = if warns { "warning" } else { "error" };
+        let head = format!("{level}: object {}: {}: ", self.id, message.name());
+        self.line(head.as_bytes(), text.as_ref());
+        if warns { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    /// Note an object of kind `kind` that has to be there.
+    pub fn link(&mut self, kind: Kind, id: &oid) {
+        self.links.push((kind, id.to_owned()));
+    }
+
+    /// Note that `id` is the content of such a file somewhere.
+    pub fn dot_file(&mut self, file: DotFile, id: &oid) {
+        self.dot_files.push((file, id.to_owned()));
+    }
+
+    /// Add a line as git's programs print it: up to the first NUL, of bounded length, control characters made harmless.
+    fn line(&mut self, head: &[u8], text: &[u8]) {
+        let start = self.lines.len();
+        self.lines.push_str(head);
+        self.lines.push_str(text.split(|&byte| byte == 0).next().unwrap_or_default());
+        self.lines.truncate(start + LINE);
+        for byte in &mut self.lines[start..] {
+            if byte.is_ascii_control() && *byte != b'\t' && *byte != b'\n' {
+                *byte = b'?';
+            }
+        }
+        self.lines.push(b'\n');
+    }
+}
