@@ -12,3 +12,4 @@ pub mod migrate;
 pub mod packs;
 pub mod quarantine;
 pub mod shallow;
+pub mod tree_entries;
