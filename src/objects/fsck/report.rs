@@ -70,6 +70,11 @@ impl<'a> Report<'a> {
         if warns { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
+    /// Say why the object cannot be read, in passing: it is no finding, and no setting silences it.
+    pub fn remark(&mut self, why: &str) {
+        self.line(b"error: ", why.as_bytes());
+    }
+
     /// Note an object of kind `kind` that has to be there.
     pub fn link(&mut self, kind: Kind, id: &oid) {
         self.links.push((kind, id.to_owned()));
