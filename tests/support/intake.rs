@@ -78,6 +78,7 @@ impl Server {
             messages: &messages,
             progress: true,
             reject_thin: self.reject_thin,
+            cut_off: &[],
         };
         let result = intake.receive(input);
         let told = unpacketed(&told.lock().expect("no panic"));

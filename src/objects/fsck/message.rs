@@ -13,6 +13,17 @@ pub enum Severity {
     Ignore,
 }
 
+impl Severity {
+    /// The word for it in `receive.fsck.<msg-id>`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Fatal | Severity::Error => "error",
+            Severity::Warn => "warn",
+            Severity::Ignore => "ignore",
+        }
+    }
+}
+
 /// List the findings with the severity that each has in a push, where git's warnings count as errors and its remarks
 /// (INFO) as warnings.
 macro_rules! messages {

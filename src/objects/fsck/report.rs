@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use bstr::{BString, ByteVec};
 use gix::{ObjectId, objs::Kind, oid};
 
-use super::{message::Message, message::Severity, rules::Rules};
+use super::{
+    message::{Message, Severity},
+    rules::Rules,
+};
 
 /// A line of git's is cut here, in bytes.
 const LINE: usize = 4095;
@@ -46,16 +49,6 @@ impl<'a> Report<'a> {
         self.dot_files.clear();
     }
 
-    /// What `receive.fsck.*` says.
-    pub fn rules(&self) -> &'a Rules {
-        self.rules
-    }
-
-    /// The object that is checked.
-    pub fn id(&self) -> &oid {
-        &self.id
-    }
-
     /// Note a finding, described by `text`. `Break` if it makes the object unacceptable: git stops in many places then,
     /// and goes on where a finding is only a warning or ignored.
     pub fn found(&mut self, message: Message, text: impl AsRef<[u8]>) -> ControlFlow<()> {
@@ -73,6 +66,13 @@ impl<'a> Report<'a> {
     /// Say why the object cannot be read, in passing: it is no finding, and no setting silences it.
     pub fn remark(&mut self, why: &str) {
         self.line(b"error: ", why.as_bytes());
+    }
+
+    /// Note that nothing can be made of the object: `error: <what> <id>` LF. Always `Break`.
+    pub fn unreadable(&mut self, what: impl AsRef<[u8]>) -> ControlFlow<()> {
+        let id = self.id.to_hex().to_string();
+        self.line(b"error: ", &[what.as_ref(), b" ", id.as_bytes()].concat());
+        ControlFlow::Break(())
     }
 
     /// Note an object of kind `kind` that has to be there.

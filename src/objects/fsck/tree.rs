@@ -11,6 +11,9 @@ use super::{
 };
 use crate::objects::tree_entries::{Entry, Malformed, entries};
 
+/// The longest name that is not remarkable, in bytes.
+const LONGEST: usize = 4096;
+
 /// Check the content of a tree. `Break` if it is not acceptable.
 ///
 /// What it names goes into the links of `report`, up to where the content is no tree any more.
@@ -29,7 +32,7 @@ pub fn check(data: &[u8], hash: gix::hash::Kind, report: &mut Report<'_>) -> Con
             }
         };
         refused |= dot_files(&entry, report).is_break();
-        faults.look(&entry, report.rules().longest_name);
+        faults.look(&entry);
         if let Some(kind) = entry.kind() {
             report.link(kind, entry.id);
         }
@@ -96,14 +99,14 @@ struct Faults {
 
 impl Faults {
     /// Take down what is wrong with one entry for itself, but for its mode.
-    fn look(&mut self, entry: &Entry<'_>, longest_name: usize) {
+    fn look(&mut self, entry: &Entry<'_>) {
         let name = entry.name;
         self.null_id |= entry.id.is_null();
         self.slash |= name.contains(&b'/');
         self.dot |= name == b".";
         self.dotdot |= name == b"..";
         self.padded |= entry.is_padded;
-        self.large |= name.len() > longest_name;
+        self.large |= name.len() > LONGEST;
         self.dot_git |= dot_names::is_suspect(name)
             && (dot_names::is_dot_git(name)
                 || memchr::memchr_iter(b'\\', name).any(|at| dot_names::is_dot_git_on_ntfs(&name[at + 1..])));
