@@ -16,9 +16,13 @@ pub fn check(data: Option<&[u8]>, report: &mut Report<'_>) -> ControlFlow<()> {
         return report.found(Message::GitattributesLarge, ".gitattributes too large to parse");
     };
     // It ends at a NUL.
-    let text = data.split(|byte| *byte == 0).next().unwrap_or_default();
-    if text.split(|byte| *byte == b'\n').any(|line| line.len() >= TOO_LONG) {
-        return report.found(Message::GitattributesLineLength, ".gitattributes has too long lines to parse");
+    let text = &data[..memchr::memchr(0, data).unwrap_or(data.len())];
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', text).chain([text.len()]) {
+        if end - start >= TOO_LONG {
+            return report.found(Message::GitattributesLineLength, ".gitattributes has too long lines to parse");
+        }
+        start = end + 1;
     }
     ControlFlow::Continue(())
 }

@@ -22,6 +22,15 @@ pub enum DotFile {
     Attributes,
 }
 
+/// Why the entries of a tree end before its content does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Torn {
+    /// In git's words.
+    pub why: &'static str,
+    /// There is no entry before it. Only that is a fault beside the finding, which may be ignored.
+    pub at_start: bool,
+}
+
 /// Takes down what is found in one object. It is used for one object after the other, so that its buffers are.
 pub struct Report<'a> {
     rules: &'a Rules,
@@ -30,6 +39,8 @@ pub struct Report<'a> {
     pub lines: BString,
     /// The objects it names that have to be there, in order, with the kinds that it gives them.
     pub links: Vec<(Kind, ObjectId)>,
+    /// What keeps a tree's links from being all of them.
+    pub torn: Option<Torn>,
     /// The files it names whose content is to be checked.
     pub dot_files: Vec<(DotFile, ObjectId)>,
 }
@@ -38,7 +49,7 @@ impl<'a> Report<'a> {
     /// Nothing found yet; `rules` say how grave a finding is.
     pub fn new(rules: &'a Rules) -> Self {
         let id = ObjectId::null(gix::hash::Kind::Sha1);
-        Report { rules, id, lines: BString::default(), links: Vec::new(), dot_files: Vec::new() }
+        Report { rules, id, lines: BString::default(), links: Vec::new(), torn: None, dot_files: Vec::new() }
     }
 
     /// Forget everything: the object to be checked now is `id`.
@@ -46,6 +57,7 @@ impl<'a> Report<'a> {
         self.id = id.to_owned();
         self.lines.clear();
         self.links.clear();
+        self.torn = None;
         self.dot_files.clear();
     }
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use gix::{objs::Kind, oid};
 
 use super::{
@@ -61,8 +61,13 @@ impl Inspector<'_> {
                 bail!("Not all child objects of {id} are reachable");
             }
         }
+        if let Some(torn) = report.torn {
+            fsck.messages.error(torn.why);
+            ensure!(!torn.at_start, "Not all child objects of {id} are reachable");
+        }
         Ok(())
     }
+
     /// Blob `id` arrived. Returns how its content is to be checked, if that matters.
     pub fn blob(&mut self, id: &oid) -> Result<Option<Roles>> {
         let fsck = self.0.fsck;

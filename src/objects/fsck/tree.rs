@@ -7,7 +7,7 @@ use gix::objs::Kind;
 use super::{
     dot_names::{self, GITATTRIBUTES, GITIGNORE, GITMODULES, MAILMAP},
     message::Message,
-    report::{DotFile, Report},
+    report::{DotFile, Report, Torn},
 };
 use crate::objects::tree_entries::{Entry, Malformed, entries};
 
@@ -16,29 +16,32 @@ const LONGEST: usize = 4096;
 
 /// Check the content of a tree. `Break` if it is not acceptable.
 ///
-/// What it names goes into the links of `report`, up to where the content is no tree any more.
+/// What it names goes into the links of `report`, up to where it is torn.
 pub fn check(data: &[u8], hash: gix::hash::Kind, report: &mut Report<'_>) -> ControlFlow<()> {
     let mut refused = false;
     let mut faults = Faults::default();
     let mut order = Order::default();
     let mut entries = entries(data, hash).peekable();
+    let mut at_start = true;
     while let Some(entry) = entries.next() {
         let entry = match entry {
             Ok(entry) => entry,
             Err(Malformed(why)) => {
                 report.remark(why);
+                report.torn = Some(Torn { why, at_start });
                 refused |= report.found(Message::BadTree, "cannot be parsed as a tree").is_break();
                 break;
             }
         };
         refused |= dot_files(&entry, report).is_break();
         faults.look(&entry);
-        if let Some(kind) = entry.kind() {
-            report.link(kind, entry.id);
-        }
-        // git has no more to say about the last entry before the malformed one.
+        at_start = false;
+        // git does not get any further with the last entry before the malformed one.
         if entries.peek().is_some_and(Result::is_err) {
             continue;
+        }
+        if let Some(kind) = entry.kind() {
+            report.link(kind, entry.id);
         }
         faults.bad_mode |= !matches!(entry.mode, 0o100_644 | 0o100_755 | 0o120_000 | 0o040_000 | 0o160_000);
         match order.step(entry.kind() == Some(Kind::Tree), entry.name) {

@@ -15,7 +15,10 @@ use gix::{
     oid,
 };
 
-use super::{Examiner, Fsck, report::DotFile};
+use super::{
+    Examiner, Fsck,
+    report::{DotFile, Torn},
+};
 use crate::objects::database::Database;
 
 /// Looks at one object after the other. Every thread that decodes has a clone.
@@ -33,6 +36,7 @@ struct Record {
     verdict: ControlFlow<()>,
     lines: BString,
     links: Vec<(Kind, ObjectId)>,
+    torn: Option<Torn>,
     dot_files: Vec<(DotFile, ObjectId)>,
     is_told: bool,
 }
@@ -58,7 +62,10 @@ impl Fsck<'_> {
             path.extend(self.enter(&mut records, id)?);
             while let Some(step) = path.last_mut() {
                 let Some((kind, target)) = step.links.next() else {
-                    if step.is_flawed {
+                    if let Some(torn) = step.torn {
+                        self.messages.error(torn.why);
+                    }
+                    if step.is_flawed || step.torn.is_some_and(|torn| torn.at_start) {
                         bail!("Error on reachable objects of {}", step.id);
                     }
                     path.pop();
@@ -91,7 +98,7 @@ impl Fsck<'_> {
         }
         self.dot_files.add(&record.dot_files);
         let links = std::mem::take(&mut record.links).into_iter();
-        Ok(Some(Step { id: id.to_owned(), links, is_flawed: false }))
+        Ok(Some(Step { id: id.to_owned(), links, torn: record.torn, is_flawed: false }))
     }
 }
 
@@ -100,6 +107,7 @@ struct Step {
     id: ObjectId,
     /// Those it names that were not visited yet.
     links: std::vec::IntoIter<(Kind, ObjectId)>,
+    torn: Option<Torn>,
     /// It takes one of them for what that is not.
     is_flawed: bool,
 }
@@ -116,6 +124,7 @@ impl Recorder<'_> {
             verdict,
             lines: report.lines.clone(),
             links: report.links.clone(),
+            torn: report.torn,
             dot_files: report.dot_files.clone(),
             is_told: false,
         };
