@@ -155,7 +155,7 @@ fn unpacketed(mut packets: &[u8]) -> String {
         text.extend_from_slice(&packets[5..len]);
         packets = &packets[len..];
     }
-    String::from_utf8(text).expect("text")
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 struct Shared(Arc<Mutex<Vec<u8>>>);

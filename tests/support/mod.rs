@@ -7,6 +7,7 @@ pub mod alike;
 pub mod balanced;
 pub mod daemon;
 pub mod dice;
+pub mod fsck;
 pub mod in_front;
 pub mod in_process;
 pub mod intake;
