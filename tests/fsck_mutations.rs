@@ -154,7 +154,7 @@ fn both_programs_say_the_same_of_mutated_objects() {
                     return (different, refused, findings);
                 }
                 let objects = push(&strict, number);
-                let kept = if number / 12 % 2 == 0 { Kept::Packed } else { Kept::Loose };
+                let kept = if (number / 12).is_multiple_of(2) { Kept::Packed } else { Kept::Loose };
                 let [ours, gits] = strict.ours_and_gits(&objects, kept);
                 refused += usize::from(!ours.accepted);
                 findings.extend(

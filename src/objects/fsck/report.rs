@@ -45,6 +45,11 @@ pub struct Report<'a> {
     pub dot_files: Vec<(DotFile, ObjectId)>,
 }
 
+/// `Break` for what is refused.
+pub fn verdict(refused: bool) -> ControlFlow<()> {
+    if refused { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
 impl<'a> Report<'a> {
     /// Nothing found yet; `rules` say how grave a finding is.
     pub fn new(rules: &'a Rules) -> Self {
@@ -72,7 +77,7 @@ impl<'a> Report<'a> {
         let level = if warns { "warning" } else { "error" };
         let head = format!("{level}: object {}: {}: ", self.id, message.name());
         self.line(head.as_bytes(), text.as_ref());
-        if warns { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        verdict(!warns)
     }
 
     /// Say why the object cannot be read, in passing: it is no finding, and no setting silences it.
