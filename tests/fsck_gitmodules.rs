@@ -186,6 +186,20 @@ fn no_byte_hides_the_rest_of_the_file() {
 }
 
 #[test]
+fn not_more_is_told_of_one_file_than_anybody_reads() {
+    let mut strict = Strict::new(Hash::Sha1);
+    let content = format!("[submodule \"x\"]\n{}", "url = -x\n".repeat(20_000));
+    let objects = named(&strict, content.as_bytes());
+    for kept in [Kept::Loose, Kept::Packed] {
+        let [ours, gits] = strict.ours_and_gits(&objects, kept);
+        assert_eq!((ours.accepted, gits.accepted), (false, false));
+        assert!(ours.told.len() > 1 << 20 && ours.told.len() < (1 << 20) + 5000, "{}", ours.told.len());
+        let (told, end) = ours.told.rsplit_once("fatal: ").expect("the end");
+        assert!(gits.told.starts_with(told) && gits.told.ends_with(end));
+    }
+}
+
+#[test]
 fn a_long_or_unprintable_value_is_told_as_git_tells_it() {
     let mut strict = Strict::new(Hash::Sha1);
     for len in [3900, 3980, 4000, 5000] {

@@ -13,6 +13,9 @@ use super::{
 /// A line of git's is cut here, in bytes.
 const LINE: usize = 4095;
 
+/// What follows so many bytes of lines about one object is not told: it can be at fault in more places than anybody reads.
+const LINES: usize = 1 << 20;
+
 /// A file whose content matters to git wherever it is checked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DotFile {
@@ -105,6 +108,10 @@ impl<'a> Report<'a> {
     /// Add a line as git's programs print it: up to the first NUL, of bounded length, control characters made harmless.
     fn line(&mut self, head: &[u8], text: &[u8]) {
         let start = self.lines.len();
+        if start > LINES {
+            return;
+        }
+        let text = &text[..text.len().min(LINE)];
         self.lines.push_str(head);
         self.lines.push_str(text.split(|&byte| byte == 0).next().unwrap_or_default());
         self.lines.truncate(start + LINE);
