@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
-    balanced::{journal::TransactionId, recover::Asked, settle::settle},
+    balanced::{recover::Asked, settle::settle, transaction_id::TransactionId},
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,

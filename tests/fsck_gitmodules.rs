@@ -165,6 +165,40 @@ fn it_is_read_as_git_reads_configuration() {
     assert!(told.matches("gitmodulesUrl").count() > 10, "{}", told.matches("gitmodulesUrl").count());
 }
 
+/// Better: where `char` is signed, git's check takes the byte 0xff for the end of the file, and a byte order mark for
+/// garbage, so that it does not see the rest; whoever reads the file later does.
+#[test]
+fn no_byte_hides_the_rest_of_the_file() {
+    let mut strict = Strict::new(Hash::Sha1);
+    for content in [&b"# \xff\n[submodule \"x\"]\nurl = -x\n"[..], b"\xef\xbb\xbf[submodule \"x\"]\nurl = -x\n"] {
+        let [blob, tree] = named(&strict, content);
+        for kept in [Kept::Loose, Kept::Packed] {
+            let [ours, _] = strict.ours_and_gits(&[tree.clone(), blob.clone()], kept);
+            assert!(
+                !ours.accepted && ours.told.contains("gitmodulesUrl: disallowed submodule url: -x"),
+                "{}",
+                ours.told
+            );
+        }
+        std::fs::write(strict.scene.path("modules"), content).expect("a file");
+        assert_eq!(strict.scene.git(".", &["config", "-f", "modules", "submodule.x.url"]), "-x");
+    }
+}
+
+#[test]
+fn not_more_is_told_of_one_file_than_anybody_reads() {
+    let mut strict = Strict::new(Hash::Sha1);
+    let content = format!("[submodule \"x\"]\n{}", "url = -x\n".repeat(20_000));
+    let objects = named(&strict, content.as_bytes());
+    for kept in [Kept::Loose, Kept::Packed] {
+        let [ours, gits] = strict.ours_and_gits(&objects, kept);
+        assert_eq!((ours.accepted, gits.accepted), (false, false));
+        assert!(ours.told.len() > 1 << 20 && ours.told.len() < (1 << 20) + 5000, "{}", ours.told.len());
+        let (told, end) = ours.told.rsplit_once("fatal: ").expect("the end");
+        assert!(gits.told.starts_with(told) && gits.told.ends_with(end));
+    }
+}
+
 #[test]
 fn a_long_or_unprintable_value_is_told_as_git_tells_it() {
     let mut strict = Strict::new(Hash::Sha1);

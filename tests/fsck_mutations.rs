@@ -11,7 +11,7 @@ use balanced_receive_pack::objects::fsck::message::Message;
 use gix::{hash::Kind as Hash, objs::Kind};
 use support::{
     dice::Dice,
-    fsck::{Kept, Strict},
+    fsck::{Kept, Strict, Verdict},
     packs::entry,
 };
 
@@ -125,6 +125,17 @@ fn push(strict: &Strict, number: usize) -> Vec<(Kind, Vec<u8>)> {
     objects
 }
 
+/// The verdict, less what of it is not sure: which of several missing objects is named depends on the first four bytes of
+/// their ids, and where these are the same on which was met first.
+fn settled(verdict: &Verdict) -> (bool, String) {
+    const MISSED: &str = "did not receive expected object ";
+    let told = match verdict.told.split_once(MISSED) {
+        Some((before, id)) => format!("{before}{MISSED}{}", &id[..8]),
+        None => verdict.told.clone(),
+    };
+    (verdict.accepted, told)
+}
+
 #[test]
 fn both_programs_say_the_same_of_mutated_objects() {
     let count = match std::env::var("MUTATIONS") {
@@ -143,13 +154,13 @@ fn both_programs_say_the_same_of_mutated_objects() {
                     return (different, refused, findings);
                 }
                 let objects = push(&strict, number);
-                let kept = if number / 12 % 2 == 0 { Kept::Packed } else { Kept::Loose };
+                let kept = if (number / 12).is_multiple_of(2) { Kept::Packed } else { Kept::Loose };
                 let [ours, gits] = strict.ours_and_gits(&objects, kept);
                 refused += usize::from(!ours.accepted);
                 findings.extend(
                     Message::ALL.into_iter().filter(|finding| ours.told.contains(&format!(": {}: ", finding.name()))),
                 );
-                if ours != gits {
+                if settled(&ours) != settled(&gits) {
                     let shown = objects.iter().map(|(kind, content)| format!("{kind} {}", content.escape_ascii()));
                     let shown: Vec<String> = shown.collect();
                     different.push(format!("{number} {kept:?} ours {ours:?} git's {gits:?}\n{}", shown.join("\n")));

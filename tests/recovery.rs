@@ -11,8 +11,8 @@ use std::{
 
 use balanced_receive_pack::{
     balanced::{
-        format::TransactionId,
         recover::{Asked, Finding, Outcome, Parties, Recovery, Verdict},
+        transaction_id::TransactionId,
     },
     config::{Config, LogRefs, Settings},
     interrupt::Interrupts,

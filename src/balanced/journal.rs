@@ -14,8 +14,11 @@ use std::{
 use bstr::{BStr, BString, ByteSlice};
 use nix::fcntl::{Flock, FlockArg};
 
-pub use super::format::TransactionId;
-use super::format::{Checksum, Intent, State, Text};
+use super::{
+    format::{Checksum, State, Text},
+    intent::Intent,
+    transaction_id::TransactionId,
+};
 use crate::{
     interrupt::Doomed,
     refs::{

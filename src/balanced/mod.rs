@@ -2,8 +2,10 @@
 
 pub mod ballot;
 pub mod format;
+pub mod intent;
 pub mod journal;
 pub mod recover;
 pub mod settle;
 pub mod survivors;
+pub mod transaction_id;
 pub mod vote;

@@ -13,10 +13,11 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::{
     ballot::Ballot,
-    format::{Intent, TransactionId},
+    intent::Intent,
     journal,
     recover::{Asked, Finding, Parties, Recovery, Verdict},
     survivors,
+    transaction_id::TransactionId,
 };
 use crate::{
     command::Command,
@@ -32,6 +33,7 @@ use crate::{
     },
     refs::{alternates, snapshot::Snapshot, visibility::HiddenRefs},
     repository::Repository,
+    system_error,
     wire::sideband::Sideband,
 };
 
@@ -178,7 +180,13 @@ fn sweep_quarantines(repository: &Repository) -> Result<()> {
         let Ok(_dead) = Flock::lock(directory, FlockArg::LockExclusiveNonblock) else { continue };
         // Looked for last: while its owner lived there may have been none yet.
         if !journals.join(id.to_string()).exists() {
-            fs::remove_dir_all(entry.path()).with_context(|| format!("cannot remove '{}'", entry.path().display()))?;
+            let removed = fs::remove_dir_all(entry.path());
+            // Its owner may have lived a moment ago, and removed it. Nor does what cannot be removed stop a push.
+            if let Err(err) = removed
+                && err.kind() != io::ErrorKind::NotFound
+            {
+                say!("warning: cannot remove '{}': {}", entry.path().display(), system_error::words(&err));
+            }
         }
     }
     Ok(())

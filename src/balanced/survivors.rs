@@ -8,7 +8,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::format::TransactionId;
+use super::transaction_id::TransactionId;
 use crate::refs::lock::Waiting;
 
 /// How long a process may take to go away that was told to with SIGKILL: one that waits for a disk takes its time.

@@ -5,6 +5,7 @@
 
 pub mod alike;
 pub mod balanced;
+pub mod beside;
 pub mod daemon;
 pub mod dice;
 pub mod fsck;

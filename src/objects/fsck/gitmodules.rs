@@ -4,7 +4,11 @@ use std::ops::ControlFlow;
 
 use bstr::ByteSlice;
 
-use super::{message::Message, report::Report, submodule_url};
+use super::{
+    message::Message,
+    report::{Report, verdict},
+    submodule_url,
+};
 use crate::config::syntax::assignments;
 
 /// Check the content of a `.gitmodules`; `None` stands for one that is too large to be held in memory.
@@ -22,7 +26,7 @@ pub fn check(data: Option<&[u8]>, report: &mut Report<'_>) -> ControlFlow<()> {
             Err(_) => report.found(Message::GitmodulesParse, "could not parse gitmodules blob").is_break(),
         };
     }
-    if refused { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    verdict(refused)
 }
 
 /// Check one `submodule.<name>.<variable>`.
@@ -47,7 +51,7 @@ fn setting(key: &[u8], value: Option<&[u8]>, report: &mut Report<'_>) -> Control
         (b"update", Some(command @ [b'!', ..])) => disallow(Message::GitmodulesUpdate, "update setting", command),
         _ => {}
     }
-    if refused { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    verdict(refused)
 }
 
 /// What git sees of a key or value.

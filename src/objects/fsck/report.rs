@@ -13,6 +13,9 @@ use super::{
 /// A line of git's is cut here, in bytes.
 const LINE: usize = 4095;
 
+/// What follows so many bytes of lines about one object is not told: it can be at fault in more places than anybody reads.
+const LINES: usize = 1 << 20;
+
 /// A file whose content matters to git wherever it is checked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DotFile {
@@ -45,6 +48,11 @@ pub struct Report<'a> {
     pub dot_files: Vec<(DotFile, ObjectId)>,
 }
 
+/// `Break` for what is refused.
+pub fn verdict(refused: bool) -> ControlFlow<()> {
+    if refused { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
 impl<'a> Report<'a> {
     /// Nothing found yet; `rules` say how grave a finding is.
     pub fn new(rules: &'a Rules) -> Self {
@@ -72,7 +80,7 @@ impl<'a> Report<'a> {
         let level = if warns { "warning" } else { "error" };
         let head = format!("{level}: object {}: {}: ", self.id, message.name());
         self.line(head.as_bytes(), text.as_ref());
-        if warns { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        verdict(!warns)
     }
 
     /// Say why the object cannot be read, in passing: it is no finding, and no setting silences it.
@@ -100,6 +108,10 @@ impl<'a> Report<'a> {
     /// Add a line as git's programs print it: up to the first NUL, of bounded length, control characters made harmless.
     fn line(&mut self, head: &[u8], text: &[u8]) {
         let start = self.lines.len();
+        if start > LINES {
+            return;
+        }
+        let text = &text[..text.len().min(LINE)];
         self.lines.push_str(head);
         self.lines.push_str(text.split(|&byte| byte == 0).next().unwrap_or_default());
         self.lines.truncate(start + LINE);

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use gix::objs::Kind;
 
 use super::{
-    dot_names::{self, GITATTRIBUTES, GITIGNORE, GITMODULES, MAILMAP},
+    dot_names::{self, DotName, GITATTRIBUTES, GITIGNORE, GITMODULES, MAILMAP},
     message::Message,
-    report::{DotFile, Report, Torn},
+    report::{DotFile, Report, Torn, verdict},
 };
 use crate::objects::tree_entries::{Entry, Malformed, entries};
 
@@ -53,36 +53,35 @@ pub fn check(data: &[u8], hash: gix::hash::Kind, report: &mut Report<'_>) -> Con
     for (is_there, message, text) in faults.list() {
         refused |= is_there && report.found(message, text).is_break();
     }
-    if refused { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    verdict(refused)
 }
 
-/// Note the files whose content matters, and refuse those of git's files that are symlinks.
+/// git's own files: who checks their content, and what is said where one is a symlink.
+const OWN: [(DotName, Option<DotFile>, Message, &str); 4] = [
+    (GITMODULES, Some(DotFile::Modules), Message::GitmodulesSymlink, ".gitmodules is a symbolic link"),
+    (GITATTRIBUTES, Some(DotFile::Attributes), Message::GitattributesSymlink, ".gitattributes is a symlink"),
+    (GITIGNORE, None, Message::GitignoreSymlink, ".gitignore is a symlink"),
+    (MAILMAP, None, Message::MailmapSymlink, ".mailmap is a symlink"),
+];
+
+/// Note the files whose content matters, and refuse those of git's own that are symlinks.
 fn dot_files(entry: &Entry<'_>, report: &mut Report<'_>) -> ControlFlow<()> {
     let name = entry.name;
     if !dot_names::is_suspect(name) {
         return ControlFlow::Continue(());
     }
     let mut refused = false;
-    let mut note = |is_one, file, message, text| match (is_one, entry.is_symlink(), file) {
-        (false, ..) | (_, false, None) => {}
-        (_, true, _) => refused |= report.found(message, text).is_break(),
-        (_, false, Some(file)) => report.dot_file(file, entry.id),
-    };
-    let modules = (Some(DotFile::Modules), Message::GitmodulesSymlink, ".gitmodules is a symbolic link");
-    note(GITMODULES.is(name), modules.0, modules.1, modules.2);
-    note(
-        GITATTRIBUTES.is(name),
-        Some(DotFile::Attributes),
-        Message::GitattributesSymlink,
-        ".gitattributes is a symlink",
-    );
-    note(GITIGNORE.is(name), None, Message::GitignoreSymlink, ".gitignore is a symlink");
-    note(MAILMAP.is(name), None, Message::MailmapSymlink, ".mailmap is a symlink");
-    // Windows takes what follows a backslash for a name of its own.
-    for at in memchr::memchr_iter(b'\\', name) {
-        note(GITMODULES.is_on_ntfs(&name[at + 1..]), modules.0, modules.1, modules.2);
+    let by_name = OWN.iter().filter(|(own, ..)| own.is(name));
+    // Windows takes what follows a backslash for a name of its own; git minds for this file only.
+    let inside = memchr::memchr_iter(b'\\', name).filter(|at| GITMODULES.is_on_ntfs(&name[at + 1..])).map(|_| &OWN[0]);
+    for (_, content, message, text) in by_name.chain(inside) {
+        match (entry.is_symlink(), content) {
+            (true, _) => refused |= report.found(*message, text).is_break(),
+            (false, Some(file)) => report.dot_file(*file, entry.id),
+            (false, None) => {}
+        }
     }
-    if refused { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    verdict(refused)
 }
 
 /// What is said once about a tree, however many of its entries are to blame.

@@ -8,7 +8,7 @@ use gix::ObjectId;
 use super::{Announced, Change, Decided, How, LogLine, Mode, Prepared, Site, Slot, stage::staged_paths};
 use crate::{
     balanced::{
-        format::{CommitsBy, Intent, Update},
+        intent::{CommitsBy, Intent, Update},
         journal::Journal,
     },
     config::Config,

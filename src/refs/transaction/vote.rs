@@ -14,8 +14,10 @@ use gix::ObjectId;
 use super::{Aborted, Change, Committed, How, Prepared, Slot};
 use crate::{
     balanced::{
-        format::{CommitsBy, Intent, LogLine, State, TransactionId, Update},
+        format::State,
+        intent::{CommitsBy, Intent, LogLine, Update},
         journal::Journal,
+        transaction_id::TransactionId,
     },
     interrupt::HeldOff,
     refs::lock::{Held, sync_directory},
