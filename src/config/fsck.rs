@@ -51,17 +51,19 @@ impl FsckRules {
             return Ok(());
         }
         let word = setting.text()?;
+        let Some(message) = Message::called(name) else {
+            if !ELSEWHERE.iter().any(|known| name == known) {
+                say!("warning: skipping unknown msg id '{name}'");
+            }
+            return Ok(());
+        };
         let severity = match word.as_bytes() {
             b"error" => Severity::Error,
             b"warn" => Severity::Warn,
             b"ignore" => Severity::Ignore,
             _ => bail!("Unknown fsck message type: '{word}'"),
         };
-        match Message::called(name) {
-            Some(message) => self.0.push(Rule::Severity(message, severity)),
-            None if ELSEWHERE.iter().any(|known| name == known) => {}
-            None => say!("warning: skipping unknown msg id '{name}'"),
-        }
+        self.0.push(Rule::Severity(message, severity));
         Ok(())
     }
 }

@@ -9,6 +9,8 @@ pub mod beside;
 pub mod daemon;
 pub mod dice;
 pub mod fsck;
+pub mod hash_object;
+pub mod identities;
 pub mod in_front;
 pub mod in_process;
 pub mod intake;
