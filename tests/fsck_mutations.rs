@@ -125,15 +125,12 @@ fn push(strict: &Strict, number: usize) -> Vec<(Kind, Vec<u8>)> {
     objects
 }
 
-/// The verdict, less what of it is not sure: which of several missing objects is named depends on the first four bytes of
-/// their ids, and where these are the same on which was met first.
-fn settled(verdict: &Verdict) -> (bool, String) {
+/// The verdict, less what of it is not sure: which of several missing objects is named depends on their places in a hash
+/// table, and where these are the same on which was met first.
+fn settled(verdict: &Verdict) -> (bool, &str) {
     const MISSED: &str = "did not receive expected object ";
-    let told = match verdict.told.split_once(MISSED) {
-        Some((before, id)) => format!("{before}{MISSED}{}", &id[..8]),
-        None => verdict.told.clone(),
-    };
-    (verdict.accepted, told)
+    let end = verdict.told.find(MISSED).map_or(verdict.told.len(), |start| start + MISSED.len());
+    (verdict.accepted, &verdict.told[..end])
 }
 
 #[test]

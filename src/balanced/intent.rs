@@ -1,5 +1,7 @@
 //! What a vote is about: the part of a journal that says how to carry it out without the process that prepared it.
 
+use std::ffi::OsString;
+
 use bstr::{BStr, BString};
 use gix::ObjectId;
 
@@ -12,10 +14,12 @@ pub struct Intent {
     pub logs: Vec<LogLine>,
     /// Name, mail and time of the committer.
     pub identity: BString,
-    /// The quarantine's name in the object directory, if objects came along.
+    /// The path of the quarantine, if objects came along.
     pub objects: Option<BString>,
     /// The push options, which hooks are shown.
     pub options: Vec<BString>,
+    /// The variables that tell hooks of the push certificate.
+    pub certificate: Vec<(OsString, OsString)>,
 }
 
 /// One ref that is voted upon.

@@ -11,5 +11,6 @@ pub mod link;
 pub mod migrate;
 pub mod packs;
 pub mod quarantine;
+pub mod removals;
 pub mod shallow;
 pub mod tree_entries;

@@ -6,6 +6,7 @@
 pub mod alike;
 pub mod balanced;
 pub mod beside;
+pub mod certificate;
 pub mod daemon;
 pub mod dice;
 pub mod fsck;
@@ -14,6 +15,7 @@ pub mod identities;
 pub mod in_front;
 pub mod in_process;
 pub mod intake;
+pub mod keys;
 pub mod observe;
 pub mod packs;
 pub mod push;

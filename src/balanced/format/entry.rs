@@ -1,5 +1,7 @@
 //! What a journal says, as far as it is whole.
 
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
 use anyhow::{Context, Result, bail, ensure};
 use bstr::{BString, ByteSlice};
 use gix::ObjectId;
@@ -7,6 +9,7 @@ use gix::ObjectId;
 use super::{State, Writer, lines::whole_lines, writer::parse_writer};
 use crate::balanced::{
     intent::{CommitsBy, Intent, LogLine, Update},
+    survivors::Group,
     transaction_id::TransactionId,
 };
 
@@ -19,6 +22,8 @@ pub struct Entry {
     pub locks: Vec<BString>,
     /// What is voted upon; empty before the vote.
     pub intent: Intent,
+    /// The process group of the hook that was asked.
+    pub hook: Option<Group>,
     /// How far the transaction came; `None` if it holds nothing yet.
     pub state: Option<State>,
 }
@@ -27,7 +32,7 @@ impl Entry {
     /// Read the text of the journal of transaction `id`. Fails on a version that this program does not know.
     pub fn read(text: &[u8], id: &TransactionId) -> Result<Self> {
         let mut lines = whole_lines(text);
-        let mut entry = Entry { writer: None, locks: Vec::new(), intent: Intent::default(), state: None };
+        let mut entry = Entry { writer: None, locks: Vec::new(), intent: Intent::default(), hook: None, state: None };
         let Some(first) = lines.next() else { return Ok(entry) };
         match &first[..] {
             [word, version, of] if word == "journal" => {
@@ -53,6 +58,15 @@ impl Entry {
             [word, identity] if word == "identity" => self.intent.identity = identity.clone(),
             [word, objects] if word == "objects" => self.intent.objects = Some(objects.clone()),
             [word, option] if word == "option" => self.intent.options.push(option.clone()),
+            [word, name, value] if word == "variable" => {
+                let text = |word: &BString| OsStr::from_bytes(word).to_owned();
+                self.intent.certificate.push((text(name), text(value)));
+            }
+            [word, leader, start, session] if word == "hook" => {
+                let number = |word: &BString| word.to_str().ok()?.parse().ok();
+                let (leader, session) = (number(leader)?, number(session)?);
+                self.hook = Some(Group { leader, start: start.to_str().ok()?.parse().ok()?, session });
+            }
             [word, old, new, make, name] if word == "log" => {
                 let log = LogLine { old: id(old)?, new: id(new)?, make: make == "1", name: name.clone() };
                 self.intent.logs.push(log);

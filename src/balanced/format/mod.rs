@@ -13,9 +13,11 @@
 //! | `update <number> <how> <old> <new> <peeled> <ref>` | what is voted upon: how it commits (`together`, `packed`, `alone`, `not`), null for no object; the number names its staged file |
 //! | `log <old> <new> <make> <ref>` | a line that a reflog gets; 1 to make that log if it is not there |
 //! | `identity <name, mail and time>` | what such a line says of the committer |
-//! | `objects <directory>` | the quarantine, below the object directory |
+//! | `objects <directory>` | the quarantine, which lies in the object directory of the push |
 //! | `option <text>` | a push option, which hooks are shown |
+//! | `variable <name> <value>` | what hooks are told of the push certificate |
 //! | `voting` | all of that is on disk, and the vote is about to be asked for |
+//! | `hook <pid> <start> <session>` | the process group of a hook that is asked; not synced, since it dies with the machine |
 //! | `decided` | the vote was a yes |
 //! | `aborted` | it was not, and what was prepared is being undone |
 //! | `committed` | the refs have their new values on disk |
@@ -36,7 +38,7 @@ use bstr::BStr;
 pub(super) use self::lines::Checksum;
 use self::lines::escape;
 pub use self::{entry::Entry, writer::Writer};
-use super::{intent::Intent, transaction_id::TransactionId};
+use super::{intent::Intent, survivors::Group, transaction_id::TransactionId};
 use crate::refs::paths::Paths;
 
 /// How far a transaction came.
@@ -136,7 +138,20 @@ impl Text {
         for option in &intent.options {
             self = self.line(&[b"option", option]);
         }
+        for (name, value) in &intent.certificate {
+            self = self.line(&[b"variable", name.as_bytes(), value.as_bytes()]);
+        }
         self
+    }
+
+    pub(super) fn hook(self, group: Group) -> Self {
+        let Group { leader, start, session } = group;
+        self.line(&[
+            b"hook",
+            leader.to_string().as_bytes(),
+            start.to_string().as_bytes(),
+            session.to_string().as_bytes(),
+        ])
     }
 
     /// Lines that come behind others, whose checksum is at `checksum`.

@@ -1,23 +1,20 @@
 //! One transaction of a dead process: carried out to its end, or undone.
 
 use std::{
-    ffi::OsStr,
-    fs::{self, File},
-    os::unix::ffi::OsStrExt,
+    fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use bstr::BString;
-use nix::fcntl::Flock;
 
 use super::{
-    Outcome, Parties, Recovery,
+    Parties, Recovery,
     leavings::{free_for_all, remove_all, undo},
 };
 use crate::{
-    balanced::{format::State, intent::Intent, journal::Journal, transaction_id::TransactionId},
-    objects::database::Database,
+    balanced::{format::State, intent::Intent, journal::Journal, survivors::Group, transaction_id::TransactionId},
+    objects::{database::Database, quarantine},
     refs::{
         lock::Locksmith,
         paths::Paths,
@@ -28,95 +25,45 @@ use crate::{
 };
 
 /// A transaction whose process is dead, and whose journal we hold.
-pub(super) struct Found<'f> {
-    pub(super) repository: &'f Repository,
+pub struct Found<'f> {
+    /// The repository, as that process saw it.
+    pub repository: &'f Repository,
     pub(super) path: &'f Path,
-    pub(super) id: &'f TransactionId,
+    /// The transaction.
+    pub id: &'f TransactionId,
     pub(super) locks: Vec<BString>,
-    pub(super) intent: Intent,
-    /// This machine and this directory were its writer's.
-    pub(super) is_of_here: bool,
+    /// What was voted upon; empty if nothing was.
+    pub intent: Intent,
+    /// The process group of its hook, where that may still be alive.
+    pub hook: Option<Group>,
 }
 
 impl Found<'_> {
-    /// Go forward; `newly` if the yes is not in the journal yet.
+    /// Go forward; `newly` if the yes is not in the journal yet, which this gives back. An error leaves it to another try.
     pub(super) fn carry_out(
         &self,
         recovery: &Recovery<'_>,
-        file: Flock<File>,
-        text: &[u8],
+        mut journal: Journal,
         newly: bool,
         parties: &mut Parties<'_>,
-    ) -> Result<Outcome> {
-        let locksmith = Locksmith { interrupts: recovery.interrupts, shared: recovery.config.shared_repository };
-        // Nothing of this is to be undone by a signal, nor by an error.
-        let _held_off = recovery.interrupts.hold_off();
-        free_for_all(self.repository.into(), self.id)?;
-        let mut journal = Journal::adopt(self.id.clone(), file, self.path.to_owned(), text, locksmith)?;
-        let ready = if newly { journal.reach(State::Decided).map_err(Into::into) } else { Ok(()) };
-        let ready = ready.and_then(|()| match self.quarantine() {
+    ) -> Result<Journal, BString> {
+        let say = |err: anyhow::Error| BString::from(format!("{err:#}"));
+        free_for_all(self.repository.into(), self.id).map_err(|err| say(err.into()))?;
+        if newly {
+            journal.reach(State::Decided).map_err(|err| say(err.into()))?;
+        }
+        if let Some(quarantine) = self.quarantine() {
             // It goes only when the refs are written, and without its objects they must not be.
-            Some(quarantine) => (parties.bring_in)(&quarantine),
-            None => Ok(()),
-        });
-        let database = ready.and_then(|()| Database::open(self.repository));
-        // Where the quarantine is out of sight, so may they be, and no ref is to name what nobody has.
-        let database = database.and_then(|database| self.find_values(&database).map(|()| database));
-        let database = match database {
-            Ok(database) => database,
-            Err(err) => {
-                journal.leave();
-                return Ok(Outcome::Waiting(format!("{err:#}").into()));
-            }
-        };
+            (parties.bring_in)(self, &quarantine).map_err(say)?;
+        }
+        // Where the quarantine is out of sight, so may they be, and no ref is to name what nobody has; and time has passed in
+        // which others may have tidied up.
+        (parties.find_objects)(self).map_err(say)?;
+        let database = Database::open(self.repository).map_err(say)?;
         let (repository, config, interrupts) = (self.repository, recovery.config, recovery.interrupts);
-        let decided = Decided::resume(repository, config, interrupts, &database, journal, &self.intent);
-        let settled = match decided.and_then(|decided| decided.commit(&|| {}).map_err(|Unfinished(why)| why)) {
-            Ok(settled) => settled,
-            Err(why) => return Ok(Outcome::Waiting(why)),
-        };
-        self.clean_up(parties)?;
-        self.tell(parties, true);
-        settled.told();
-        Ok(Outcome::CarriedOut)
-    }
-
-    /// Fails if the object of a new value is missing.
-    fn find_values(&self, database: &Database) -> Result<()> {
-        for update in self.intent.updates.iter().filter(|update| !update.new.is_null()) {
-            let id = update.new;
-            ensure!(database.header(&id)?.is_some(), "object {id}, the new value of '{}', is missing", update.name);
-        }
-        Ok(())
-    }
-
-    /// Write down that it is over, and undo it.
-    pub(super) fn roll_back(
-        &self,
-        recovery: &Recovery<'_>,
-        file: Flock<File>,
-        text: &[u8],
-        parties: &mut Parties<'_>,
-    ) -> Result<Outcome> {
-        let locksmith = Locksmith { interrupts: recovery.interrupts, shared: recovery.config.shared_repository };
-        let mut journal = Journal::adopt(self.id.clone(), file, self.path.to_owned(), text, locksmith)?;
-        let undone = journal.reach(State::Aborted).map_err(Into::into).and_then(|()| self.clean_up(parties));
-        match undone {
-            Ok(()) => {
-                self.tell(parties, false);
-                Ok(Outcome::RolledBack)
-            }
-            Err(err) => {
-                journal.leave();
-                Err(err)
-            }
-        }
-    }
-
-    pub(super) fn tell(&self, parties: &mut Parties<'_>, is_committed: bool) {
-        if self.is_of_here {
-            (parties.tell)(self.id, &self.intent, is_committed);
-        }
+        let decided = Decided::resume(repository, config, interrupts, &database, journal, &self.intent)?;
+        let settled = decided.commit(&|| {}).map_err(|Unfinished(why)| why)?;
+        settled.untold().ok_or_else(|| "it has no journal".into())
     }
 
     /// True if each ref is still locked for this transaction.
@@ -153,14 +100,13 @@ impl Found<'_> {
         undo(self.repository.into(), self.id, &self.locks)?;
         remove_all(&self.path.with_file_name(format!("{}.d", self.id)))?;
         if let Some(quarantine) = self.quarantine().filter(|quarantine| quarantine.is_dir()) {
-            (parties.clear)(&quarantine)?;
+            (parties.clear)(self, &quarantine)?;
         }
         Ok(())
     }
 
-    /// The quarantine, if there was one. What the journal says of it is believed only if it is a name of ours.
-    fn quarantine(&self) -> Option<PathBuf> {
-        let name = self.intent.objects.as_ref().filter(|name| **name == format!("incoming-{}", self.id))?;
-        Some(self.repository.objects_dir.join(OsStr::from_bytes(name)))
+    /// The quarantine, if there was one.
+    pub fn quarantine(&self) -> Option<PathBuf> {
+        self.intent.objects.as_ref().map(|_| self.repository.objects_dir.join(quarantine::name_for(self.id)))
     }
 }

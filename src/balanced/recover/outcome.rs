@@ -24,6 +24,9 @@ pub enum Outcome {
     RolledBack,
     /// It was decided, and is carried out now to its end.
     CarriedOut,
+    /// The hook is to be asked about it, or told, which a push does not wait for; these are the refs that are locked until
+    /// then.
+    Open(Vec<BString>),
     /// Nobody knows yet what the vote was: left as it is.
     InDoubt,
     /// It was decided, and cannot be carried out now for this reason: left as it is.
@@ -41,7 +44,8 @@ impl Outcome {
     pub fn is_in_doubt(&self) -> bool {
         match self {
             Outcome::Busy | Outcome::Undone | Outcome::RolledBack | Outcome::CarriedOut => false,
-            Outcome::InDoubt
+            Outcome::Open(_)
+            | Outcome::InDoubt
             | Outcome::Waiting(_)
             | Outcome::Foreign(_)
             | Outcome::Unreadable(_)
@@ -59,6 +63,7 @@ impl std::fmt::Display for Finding {
             Outcome::Undone => f.write_str("undone; nobody had been asked about it"),
             Outcome::RolledBack => f.write_str("rolled back"),
             Outcome::CarriedOut => f.write_str("carried out"),
+            Outcome::Open(_) => f.write_str("left to be asked about, or told"),
             Outcome::InDoubt => f.write_str("in doubt: the balanced_update hook does not say what became of it"),
             Outcome::Waiting(why) => write!(f, "decided, but cannot be carried out yet: {why}"),
             Outcome::Foreign(host) => write!(f, "left alone: it is of {host}, or of another directory"),

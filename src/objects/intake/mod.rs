@@ -20,6 +20,7 @@ use std::{fmt, io::Read};
 use anyhow::{Result, anyhow, bail, ensure};
 use gix::{ObjectId, objs::Kind, oid};
 
+pub use self::unpack::store_blob;
 use self::{index::index, pack_stream::read_header, unpack::unpack};
 use super::{
     database::Database,

@@ -28,13 +28,14 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    config::{Fsync, SharedRepository},
+    config::{Config, Fsync, SharedRepository},
     objects::{
         database::Database,
         fsck::{
             Fsck,
             walk::{Recorder, Records},
         },
+        quarantine::Quarantine,
     },
     shared_mode::create_dir,
 };
@@ -52,19 +53,11 @@ pub fn unpack(
     let file =
         tempfile::tempfile_in(intake.quarantine.dir()).context("cannot create a temporary file in quarantine")?;
     let limit = config.max_input_size.map(|limit| (limit, "pack exceeds maximum allowed size".into()));
-    let level = Compression::new(config.loose_compression).unwrap_or(Compression::BEST_SPEED);
     let records = Records::default();
     let loosen = Loosen {
         fsck: fsck.map(|fsck| fsck.recorder(&records)),
         largest: intake.delta_limit(),
-        dir: intake.quarantine.dir().to_owned(),
-        database: intake.database.clone(),
-        level,
-        shared: config.shared_repository,
-        fsync: config.fsync,
-        made: [false; 256],
-        compress: Compress::new(level),
-        file: Vec::new(),
+        ..Loosen::new(intake.quarantine, intake.database, config)
     };
     let Decoded { mut rows, large, mut visit, .. } =
         decode(input, header, limit, intake.repository.hash, (&file, false), loosen)?;
@@ -87,6 +80,20 @@ pub fn unpack(
         fsck.check_dot_files(&intake.everything()?, intake.delta_limit(), true)?;
     }
     Ok(())
+}
+
+/// Write `data`, which came outside of any pack, as a blob into the quarantine, unless it is in the `database` already; its id,
+/// of the given `hash`.
+pub fn store_blob(
+    data: &[u8],
+    hash: gix::hash::Kind,
+    quarantine: &Quarantine,
+    database: &Database,
+    config: &Config,
+) -> Result<ObjectId> {
+    let id = gix::objs::compute_hash(hash, Kind::Blob, data).map_err(|err| anyhow!("{err}"))?;
+    Loosen::new(quarantine, database, config).visit(&id, Kind::Blob, data)?;
+    Ok(id)
 }
 
 /// Writes loose objects (gitformat-loose, gitrepository-layout).
@@ -137,6 +144,23 @@ impl Visit for Loosen<'_> {
 }
 
 impl Loosen<'_> {
+    /// Nothing is checked.
+    fn new(quarantine: &Quarantine, database: &Database, config: &Config) -> Self {
+        let level = Compression::new(config.loose_compression).unwrap_or(Compression::BEST_SPEED);
+        Loosen {
+            fsck: None,
+            largest: u64::MAX,
+            dir: quarantine.dir().to_owned(),
+            database: database.clone(),
+            level,
+            shared: config.shared_repository,
+            fsync: config.fsync,
+            made: [false; 256],
+            compress: Compress::new(level),
+            file: Vec::new(),
+        }
+    }
+
     /// Write an object that need not fit into memory: `fill` gives its content.
     fn write_large(
         &mut self,

@@ -96,7 +96,7 @@ impl<'a> Prepared<'a> {
             }
         }
         if let Some(packed) = &mut packed
-            && let Err(err) = self.rewrite(packed, &mut changed)
+            && let Err(err) = self.rewrite(packed, &mut changed, complaints)
         {
             self.fail_each(Slot::touches_packed, &format!("{err:#}"))?;
         }
@@ -184,8 +184,14 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// Steps 1 to 3, for refs that change together and for those that only lose their packed entry.
-    fn rewrite(&mut self, packed: &mut PackedRefs<'_>, changed: &mut BTreeSet<PathBuf>) -> Result<()> {
+    /// Steps 1 to 3, for refs that change together and for those that only lose their packed entry. An error means that they
+    /// have not, unless they were voted upon: then it is not sure to last.
+    fn rewrite(
+        &mut self,
+        packed: &mut PackedRefs<'_>,
+        changed: &mut BTreeSet<PathBuf>,
+        complaints: &mut Vec<String>,
+    ) -> Result<()> {
         let temporary = self.temporary_name();
         let mut room = self.room.take();
         let together = self.slots.iter().any(|slot| slot.is_together() && slot.touches_packed());
@@ -207,6 +213,10 @@ impl<'a> Prepared<'a> {
         }
         if !as_they_are.is_empty() {
             packed.replace(&sorted(as_they_are), &temporary, room.take(), sync, || {})?;
+            if sync {
+                packed.sync_name()?;
+            }
+            packed.read_again()?;
         }
         let mut unlinked = None;
         for slot in self.slots.iter().filter(|slot| slot.is_together() && slot.touches_packed()) {
@@ -235,6 +245,11 @@ impl<'a> Prepared<'a> {
                     std::thread::sleep(READERS_GAP.saturating_sub(unlinked.elapsed()));
                 }
             })?;
+            match if sync { packed.sync_name() } else { Ok(()) } {
+                // Committed is committed.
+                Err(err) if !self.is_durable() => complaints.push(format!("{err:#}")),
+                synced => synced?,
+            }
         }
         Ok(())
     }
