@@ -17,11 +17,12 @@ pub struct Row {
 impl Row {
     /// True if the instructions of one run are worth their time under valgrind, and repeat.
     pub fn is_counted(&self) -> bool {
-        ![INDEX, CREATE_EACH, CREATE_SYNCED, ONE_BY_ONE, AT_ONCE].contains(&self.name)
+        ![INDEX, CHECK, CREATE_EACH, CREATE_SYNCED, ONE_BY_ONE, AT_ONCE].contains(&self.name)
     }
 }
 
 const INDEX: &str = "index a pack of 400,000 objects";
+const CHECK: &str = "the pack again with `receive.fsckObjects`";
 const CREATE_EACH: &str = "create 10,000 refs, not atomic";
 const CREATE_SYNCED: &str = "create 10,000 refs with `core.fsync=committed`";
 const ONE_BY_ONE: &str = "200 pushes, one after the other, of one commit each";
@@ -49,6 +50,7 @@ pub fn all() -> Vec<Row> {
         beside_git("delete 10,000 of 500,000 packed refs", 0.5, delete_packed),
         beside_git("unpack 99 objects loose", 0.3, unpack_loose),
         beside_git(INDEX, 0.45, index_pack),
+        beside_git(CHECK, 0.5, check_pack),
         beside_git(ONE_BY_ONE, 0.15, one_after_the_other),
         beside_git(AT_ONCE, 0.3, at_once),
         Row {
@@ -142,6 +144,15 @@ fn unpack_loose(store: &Store) -> Result<Case> {
 
 fn index_pack(store: &Store) -> Result<Case> {
     store.case("index-400k", |_| Ok(()), |seed| seed.history(400_000), UNPACKED)
+}
+
+fn check_pack(store: &Store) -> Result<Case> {
+    store.case(
+        "check-400k",
+        |seed| seed.configure("receive.fsckObjects", "true"),
+        |seed| seed.history(400_000),
+        UNPACKED,
+    )
 }
 
 fn two_among_refs(store: &Store) -> Result<Case> {

@@ -59,10 +59,8 @@ pub fn serve(cli: &Cli) -> Result<()> {
     if cli.http_backend_info_refs {
         return Ok(());
     }
-    // Where git is to read the pack, nothing of it may be read ahead.
-    let read_ahead = if config.fsck.is_some() { 0 } else { READ_AHEAD };
     let stdin = io::stdin().as_fd().try_clone_to_owned().context("cannot read from stdin")?;
-    let mut input = BufReader::with_capacity(read_ahead, File::from(stdin));
+    let mut input = BufReader::with_capacity(READ_AHEAD, File::from(stdin));
     let request = Request::read(&mut input, repository.hash, &config)?;
     let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
     if request.commands.is_empty() {
@@ -180,18 +178,9 @@ impl Push<'_> {
             messages: self.sideband,
             progress: self.has_progress(),
             reject_thin: self.cli.reject_thin_pack_for_testing,
+            cut_off: &[self.shallow.roots(), &self.request.shallow].concat(),
         };
-        let received = match &self.config.fsck {
-            None => intake.receive(&mut input),
-            Some(rules) if self.request.shallow.is_empty() => {
-                intake.receive_strictly(rules, &[], input.into_inner()).map(|()| false)
-            }
-            Some(rules) => {
-                let roots = [self.shallow.roots(), &self.request.shallow].concat();
-                intake.receive_strictly(rules, &roots, input.into_inner()).map(|()| false)
-            }
-        };
-        quarantine.is_closed = received?;
+        quarantine.is_closed = intake.receive(&mut input)?;
         Ok(quarantine)
     }
 

@@ -179,6 +179,11 @@ fn files_are_read_as_git_reads_them() {
         "[receive_sub]\n",
         "[]\n",
         "[ receive]\n",
+        "[ \"receive\"]\nautogc = x\n",
+        "[receive\r\"sub\"]\nautogc = x\n",
+        "[receive\x0c\"sub\"]\n",
+        "[receive]\nunpackLimit = \x0bx \x0c\n",
+        "[receive]\n\x0cunpackLimit = x\n",
         "[receive]\n1a = b\n",
         "[receive]\na_b = c\n",
         "[receive]\na-b = c\n",
@@ -193,6 +198,8 @@ fn files_are_read_as_git_reads_them() {
     let config = std::fs::read_to_string(scene.path("r.git/config")).expect("a configuration");
     scene.write("r.git/config", &format!("\u{feff}{config}[receive]\nautogc = x\n"));
     Place::new(&scene, ".").alike("a byte order mark", &["r.git"]);
+    scene.write("r.git/config", &format!("stray = x\n{config}stray = y\n"));
+    Place::new(&scene, ".").alike("a setting above any section", &["r.git"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
     process::Stdio,
 };
 
-use support::{ours, scene::Scene, ssh::SshServer, strace::Watched};
+use support::{dice::Dice, ours, scene::Scene, ssh::SshServer, strace::Watched};
 
 /// How many commits the history has.
 const COMMITS: usize = 10_500;
@@ -37,25 +37,15 @@ fn sources() -> Vec<PathBuf> {
     files
 }
 
-/// Numbers that look random and are the same each time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % limit
-    }
-}
-
 /// Write the history for `git fast-import`: files come half first and grow, branches leave and are merged, tags are set.
 fn write_history(files: &[PathBuf], stream: impl Write) -> io::Result<()> {
     let mut stream = BufWriter::new(stream);
     let mut dice = Dice(2);
     for number in 1..=COMMITS {
-        let path = &files[dice.below(files.len())];
+        let path = &files[dice.roll(files.len())];
         let mut content = fs::read(path)?;
         content.truncate(LONGEST);
-        content.truncate(content.len() * (1 + dice.below(4)) / 4);
+        content.truncate(content.len() * (1 + dice.roll(4)) / 4);
         let aside = number > 100 && number % 50 < 10;
         let branch = if aside { "aside" } else { "main" };
         let message = format!("Commit {number}\n");

@@ -2,7 +2,7 @@
 
 pub mod support;
 
-use std::{io::Write, os::unix::fs::PermissionsExt};
+use std::io::Write;
 
 use nix::{sys::signal::Signal, unistd::Pid};
 use support::{
@@ -76,19 +76,11 @@ fn a_signal_that_can_be_caught_leaves_no_file() {
     }
 }
 
-/// Our program, started by a shell that first does what `script` says.
-fn start_after(script: &str, push: &Push) -> std::process::Child {
-    let program = push.scene.path("started.sh");
-    std::fs::write(&program, format!("#!/bin/sh\n{script}\nexec '{}' \"$@\"\n", ours().display())).expect("a script");
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("chmod");
-    server::start(&program, push)
-}
-
 #[test]
 fn a_signal_that_was_ignored_from_the_start_is_ignored() {
     let push = push().update("refs/heads/main", "main", "next");
     let push = push.hook("pre-receive", "kill -HUP $PPID");
-    let mut child = start_after("trap '' HUP", &push);
+    let mut child = server::start_after("trap '' HUP", &push);
     child.stdin.take().expect("piped").write_all(&push.bytes()).expect("the program reads");
     let output = child.wait_with_output().expect("the program ends");
     assert!(output.status.success(), "nohup(1) would have been in vain: {output:?}");
@@ -99,7 +91,7 @@ fn a_file_that_must_not_grow_is_an_error_like_any_other() {
     for limit in ["1", "100"] {
         let push = push().config("receive.unpackLimit", limit).update("refs/heads/main", "main", "next");
         let before = Outcome::found_in(&push.scene);
-        let mut child = start_after("ulimit -f 0", &push);
+        let mut child = server::start_after("ulimit -f 0", &push);
         child.stdin.take().expect("piped").write_all(&push.bytes()).expect("the program reads");
         let output = child.wait_with_output().expect("the program ends");
         assert!(output.stdout.windows(13).any(|said| said == b"abnormal exit"), "{output:?}");

@@ -1,106 +1,69 @@
-//! `receive.fsck.*`: how grave each finding about an object is (git-config, `receive.fsck.<msg-id>`; git-fsck, "FSCK MESSAGES").
+//! `receive.fsck.*`: how grave each finding about an object is (git-config, `receive.fsck.<msg-id>`).
+
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use bstr::{BStr, BString, ByteSlice, ByteVec};
+use bstr::{BStr, ByteSlice};
 
 use super::setting::Setting;
+use crate::objects::fsck::message::{Message, Severity};
 
-/// The findings that git knows by name, in lower case.
-const MESSAGES: [&str; 57] = [
-    "baddate",
-    "baddateoverflow",
-    "bademail",
-    "badfilemode",
-    "badname",
-    "badobjectsha1",
-    "badparentsha1",
-    "badtagname",
-    "badtimezone",
-    "badtree",
-    "badtreesha1",
-    "badtype",
-    "duplicateentries",
-    "emptyname",
-    "extraheaderentry",
-    "fullpathname",
-    "gitattributesblob",
-    "gitattributeslarge",
-    "gitattributeslinelength",
-    "gitattributesmissing",
-    "gitattributessymlink",
-    "gitignoresymlink",
-    "gitmodulesblob",
-    "gitmoduleslarge",
-    "gitmodulesmissing",
-    "gitmodulesname",
-    "gitmodulesparse",
-    "gitmodulespath",
-    "gitmodulessymlink",
-    "gitmodulesupdate",
-    "gitmodulesurl",
-    "hasdot",
-    "hasdotdot",
-    "hasdotgit",
-    "mailmapsymlink",
-    "missingauthor",
-    "missingcommitter",
-    "missingemail",
-    "missingnamebeforeemail",
-    "missingobject",
-    "missingspacebeforedate",
-    "missingspacebeforeemail",
-    "missingtag",
-    "missingtagentry",
-    "missingtaggerentry",
-    "missingtree",
-    "missingtype",
-    "missingtypeentry",
-    "multipleauthors",
-    "nulincommit",
-    "nulinheader",
-    "nullsha1",
-    "treenotsorted",
-    "unknowntype",
-    "unterminatedheader",
-    "zeropaddeddate",
-    "zeropaddedfilemode",
+/// Findings that no object of a push can give rise to: those about refs, and two that newer gits cannot come to. They may
+/// be named all the same, since one configuration serves several programs.
+const ELSEWHERE: [&str; 17] = [
+    "badgpgsig",
+    "badheadtarget",
+    "badheadercontinuation",
+    "badpackedrefentry",
+    "badpackedrefheader",
+    "badrefcontent",
+    "badreffiletype",
+    "badrefname",
+    "badrefoid",
+    "badreferentname",
+    "emptypackedrefsfile",
+    "packedrefentrynotterminated",
+    "packedrefunsorted",
+    "refmissingnewline",
+    "symlinkref",
+    "symreftargetisnotaref",
+    "trailingrefcontent",
 ];
 
-/// What `receive.fsck.*` says, in the form in which git's own programs take it: `=<msg-id>=<severity>,…,skiplist=<path>`
-/// behind `--strict`; empty if nothing was said.
+/// What `receive.fsck.*` says, in the order in which it says it. It is judged only once a pack arrives, as git does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FsckRules(BString);
+pub struct FsckRules(pub Vec<Rule>);
+
+/// One setting of `receive.fsck.*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// How grave a finding is to be.
+    Severity(Message, Severity),
+    /// A file of the objects about which nothing is said.
+    SkipList(PathBuf),
+}
 
 impl FsckRules {
     /// Take in `receive.fsck.<name>`. A finding of no known name is told on stderr and left out.
     pub(super) fn add(&mut self, name: &BStr, setting: &Setting) -> Result<()> {
         if name == "skiplist" {
-            let path = setting.path()?;
-            self.push(b"skiplist", path.as_os_str().as_encoded_bytes());
+            self.0.push(Rule::SkipList(setting.path()?));
             return Ok(());
         }
-        let severity = setting.text()?;
-        if !["error", "warn", "ignore"].iter().any(|word| severity == word) {
-            bail!("Unknown fsck message type: '{severity}'");
-        }
-        if MESSAGES.iter().any(|known| name == known) {
-            self.push(name, severity);
-        } else {
-            say!("warning: skipping unknown msg id '{name}'");
-        }
+        let word = setting.text()?;
+        let Some(message) = Message::called(name) else {
+            if !ELSEWHERE.iter().any(|known| name == known) {
+                say!("warning: skipping unknown msg id '{name}'");
+            }
+            return Ok(());
+        };
+        let severity = match word.as_bytes() {
+            b"error" => Severity::Error,
+            b"warn" => Severity::Warn,
+            b"ignore" => Severity::Ignore,
+            _ => bail!("Unknown fsck message type: '{word}'"),
+        };
+        self.0.push(Rule::Severity(message, severity));
         Ok(())
-    }
-
-    /// The text behind `--strict`.
-    pub fn argument(&self) -> &BStr {
-        self.0.as_bstr()
-    }
-
-    fn push(&mut self, name: &[u8], value: &[u8]) {
-        let separator = if self.0.is_empty() { b'=' } else { b',' };
-        self.0.push(separator);
-        self.0.push_str(name);
-        self.0.push(b'=');
-        self.0.push_str(value);
     }
 }

@@ -79,6 +79,10 @@ impl Reading<'_> {
         for assignment in syntax::assignments(bytes) {
             let assignment = assignment
                 .map_err(|Malformed(line)| anyhow::anyhow!("bad config line {line} in file {}", path.display()))?;
+            if !assignment.key.contains(&b'.') {
+                say!("error: key does not contain a section: {}", assignment.key);
+                continue;
+            }
             let origin = Origin::File { path: path.clone(), line: assignment.line };
             self.setting(Setting { key: assignment.key, value: assignment.value, origin })?;
         }

@@ -8,7 +8,7 @@ use bstr::BString;
 /// One `name = value` of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
-    /// `section.name` or `section.subsection.name`; section and name in lower case.
+    /// `section.name` or `section.subsection.name`; section and name in lower case. The name alone above any section.
     pub key: BString,
     /// What is assigned; `None` for a name alone, which as a boolean is true.
     pub value: Option<BString>,
@@ -51,7 +51,7 @@ impl Iterator for Assignments<'_> {
                     }
                     continue;
                 }
-                byte if byte.is_ascii_whitespace() => continue,
+                byte if is_space(byte) => continue,
                 b'[' => match self.header() {
                     Some(()) => continue,
                     None => None,
@@ -96,7 +96,7 @@ impl Assignments<'_> {
                     self.take();
                     return Some(());
                 }
-                b' ' | b'\t' if !self.section.is_empty() => break,
+                byte if is_space(byte) && byte != b'\n' => break,
                 byte if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.' => {
                     self.section.push(byte.to_ascii_lowercase());
                     self.take();
@@ -104,7 +104,7 @@ impl Assignments<'_> {
                 _ => return None,
             }
         }
-        while matches!(self.peek(), b' ' | b'\t') {
+        while is_space(self.peek()) && self.peek() != b'\n' {
             self.take();
         }
         if self.peek() != b'"' {
@@ -135,11 +135,11 @@ impl Assignments<'_> {
 
     /// What follows the first letter of a name, up to and including the line's end.
     fn assignment(&mut self, first: u8) -> Option<Assignment> {
-        if self.section.is_empty() {
-            return None;
-        }
         let mut key = self.section.clone();
-        key.extend([b'.', first.to_ascii_lowercase()]);
+        if !key.is_empty() {
+            key.push(b'.');
+        }
+        key.push(first.to_ascii_lowercase());
         while self.peek().is_ascii_alphanumeric() || self.peek() == b'-' {
             let byte = self.take();
             key.push(byte.to_ascii_lowercase());
@@ -174,7 +174,7 @@ impl Assignments<'_> {
                     self.take();
                     continue;
                 }
-                byte if byte.is_ascii_whitespace() && !quoted => {
+                byte if is_space(byte) && !quoted => {
                     if !value.is_empty() {
                         value.push(byte);
                     }
@@ -205,4 +205,9 @@ impl Assignments<'_> {
         value.truncate(length);
         Some(value)
     }
+}
+
+/// True for what git takes for white space: no vertical tab, no form feed.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }

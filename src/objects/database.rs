@@ -95,32 +95,39 @@ impl Database {
 
     /// The kind of object `id`, its content in `buffer`; `None` if it is not there.
     ///
-    /// A copy that cannot be read is an error only if there is no other.
+    /// A copy that cannot be read is an error only if there is no other. The empty tree is always there, as for git.
     pub fn find(&self, id: &gix::oid, buffer: &mut Vec<u8>) -> Result<Option<Kind>> {
-        self.search(id, |place| match place {
+        let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode(location, buffer).map(Some),
             Place::Loose(store) => match store.try_find(id, buffer) {
                 Ok(found) => Ok(found.map(|data| data.kind)),
                 Err(err) => Err(anyhow!("{err}")),
             },
-        })
+        })?;
+        if found.is_none() && id.is_empty_tree() {
+            buffer.clear();
+            return Ok(Some(Kind::Tree));
+        }
+        Ok(found)
     }
 
     /// The kind and size of object `id`, without reading its content; `None` if it is not there.
     pub fn header(&self, id: &gix::oid) -> Result<Option<(Kind, u64)>> {
-        self.search(id, |place| match place {
+        let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode_header(location).map(Some),
             Place::Loose(store) => match store.try_header(id) {
                 Ok(found) => Ok(found.map(|(size, kind)| (kind, size))),
                 Err(err) => Err(anyhow!("{err}")),
             },
-        })
+        })?;
+        Ok(found.or(id.is_empty_tree().then_some((Kind::Tree, 0))))
     }
 
     /// True if there is an object `id`.
     pub fn contains(&self, id: &gix::oid) -> bool {
         self.stores.iter().any(|store| store.packs.locate(id).is_some())
             || self.stores.iter().any(|store| store.loose.contains(id))
+            || id.is_empty_tree()
             || (self.look_again() && self.stores.iter().any(|store| store.packs.locate(id).is_some()))
     }
 

@@ -6,7 +6,7 @@ use balanced_receive_pack::objects::{ancestry::is_ancestor, database::Database, 
 use gix::ObjectId;
 
 use crate::{
-    random::Dice,
+    support::dice::Dice,
     world::{World, run},
 };
 

@@ -361,14 +361,15 @@ fn what_a_promisor_owes_is_not_missed() {
 fn depth_and_width_need_no_stack() {
     let Base { mut world, main, .. } = base();
     let mut brought = Vec::new();
-    let mut tree = world.tree(&[]);
+    let blob = world.blob("one");
+    // Not the empty one, which is everywhere.
+    let mut tree = world.tree(&[("100644", "end", blob)]);
     brought.push(tree);
     for _ in 0..10_000 {
         tree = world.tree(&[("40000", "d", tree)]);
         brought.push(tree);
     }
     let names: Vec<String> = (0..100_000).map(|number| format!("{number:06}")).collect();
-    let blob = world.blob("one");
     let wide = world.tree(&names.iter().map(|name| ("100644", name.as_str(), blob)).collect::<Vec<_>>());
     let parents: Vec<_> = (0..1000).map(|number| world.commit(wide, &[main], 1_700_000_001 + number)).collect();
     let merge = world.commit(tree, &parents, 1_700_010_000);
@@ -382,8 +383,8 @@ fn depth_and_width_need_no_stack() {
     }
     let commands = [("refs/tags/deep".to_owned(), null(), tag)];
     assert!(world.ours(&commands, &brought).0.is_clean());
-    let empty = brought.remove(0);
-    assert_eq!(world.ours(&commands, &brought).0.refusals, [MISSING], "without {empty}");
+    let end = brought.remove(0);
+    assert_eq!(world.ours(&commands, &brought).0.refusals, [MISSING], "without {end}");
 }
 
 /// How many objects are looked at for a push of one commit that changes `0/0` of `width` directories of `width` files,

@@ -8,27 +8,7 @@ use gix::{
     objs::Kind,
 };
 
-use crate::world::World;
-
-/// Numbers that are the same each time (Marsaglia's xorshift).
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % sides
-    }
-
-    pub fn one_in(&mut self, times: usize) -> bool {
-        self.roll(times) == 0
-    }
-
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.roll(from.len())]
-    }
-}
+use crate::{support::dice::Dice, world::World};
 
 /// Two levels of trees, as names and blobs.
 #[derive(Clone, Default)]

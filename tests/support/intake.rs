@@ -78,6 +78,7 @@ impl Server {
             messages: &messages,
             progress: true,
             reject_thin: self.reject_thin,
+            cut_off: &[],
         };
         let result = intake.receive(input);
         let told = unpacketed(&told.lock().expect("no panic"));
@@ -154,7 +155,7 @@ fn unpacketed(mut packets: &[u8]) -> String {
         text.extend_from_slice(&packets[5..len]);
         packets = &packets[len..];
     }
-    String::from_utf8(text).expect("text")
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 struct Shared(Arc<Mutex<Vec<u8>>>);

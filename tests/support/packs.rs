@@ -71,6 +71,11 @@ impl PackBuilder {
         self
     }
 
+    /// The length of all entries so far, in bytes.
+    pub fn size(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The pack, its trailer right.
     pub fn finish(self) -> Vec<u8> {
         let count = self.count;
@@ -143,4 +148,9 @@ pub fn stored(content: &[u8]) -> Vec<u8> {
     }
     stream.extend(((b << 16) | a).to_be_bytes());
     stream
+}
+
+/// An entry of a tree.
+pub fn entry(mode: &str, name: &[u8], id: &gix::oid) -> Vec<u8> {
+    [mode.as_bytes(), b" ", name, b"\0", id.as_bytes()].concat()
 }

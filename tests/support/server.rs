@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Output, Stdio},
 };
@@ -16,9 +17,21 @@ pub fn start(program: &Path, push: &Push) -> Child {
     command.spawn().expect("the program starts")
 }
 
+/// Our program, started by a shell that first does what `script` says.
+pub fn start_after(script: &str, push: &Push) -> Child {
+    let program = push.scene.path("started.sh");
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\nexec '{}' \"$@\"\n", ours().display())).expect("a script");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    start(&program, push)
+}
+
 /// The whole request at once, then the end of input.
 pub fn run(program: &Path, push: &Push, request: &[u8]) -> Output {
-    let mut child = start(program, push);
+    answer(start(program, push), request)
+}
+
+/// What a program answers to the whole request.
+pub fn answer(mut child: Child, request: &[u8]) -> Output {
     let mut stdin = child.stdin.take().expect("piped");
     std::thread::scope(|scope| {
         // One that stops reading early is fine.

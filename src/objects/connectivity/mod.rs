@@ -26,7 +26,6 @@ use self::{
     trees::Trees,
 };
 pub use tips::Tips;
-pub(super) use trees::entries;
 
 use super::{database::Database, history::History, shallow::Shallow};
 use crate::{

@@ -12,11 +12,9 @@ use gix::{
 };
 use gix_pack::index;
 
-use super::trees;
 use crate::{
     config::{Config, Settings},
-    objects::database::Database,
-    objects::history::History,
+    objects::{database::Database, history::History, tree_entries::entries},
     repository::Repository,
 };
 
@@ -63,7 +61,7 @@ impl Promised {
                     named.extend(commit.parents);
                 }
                 Ok(Some(Kind::Tree)) => {
-                    named.extend(trees::entries(&buffer, self.hash).map_while(Result::ok).map(|entry| entry.id));
+                    named.extend(entries(&buffer, self.hash).map_while(Result::ok).map(|entry| entry.id.to_owned()));
                 }
                 Ok(Some(Kind::Tag)) => named.extend(TagRefIter::from_bytes(&buffer, self.hash).target_id().ok()),
                 _ => {}

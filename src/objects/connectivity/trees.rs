@@ -8,55 +8,7 @@ use std::cmp::Ordering;
 use gix::{ObjectId, hashtable::HashMap, objs::Kind};
 
 use super::{Check, commits::Effort, hole::Hole};
-
-/// One entry of a tree; gitlinks, which name what lives in another repository, have no kind.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
-    /// What the mode says that `id` is.
-    pub kind: Option<Kind>,
-    /// The file name.
-    pub name: &'a [u8],
-    /// What it names.
-    pub id: ObjectId,
-}
-
-/// What is malformed in a tree.
-#[derive(Debug)]
-pub struct Malformed;
-
-/// The entries of a tree's `content` in the order that they have; ends after the first malformed one.
-pub fn entries(content: &[u8], hash: gix::hash::Kind) -> impl Iterator<Item = Result<Entry<'_>, Malformed>> {
-    let mut rest = content;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let entry = entry(&mut rest, hash.len_in_bytes()).ok_or(Malformed);
-        if entry.is_err() {
-            rest = &[];
-        }
-        Some(entry)
-    })
-}
-
-fn entry<'a>(rest: &mut &'a [u8], id_len: usize) -> Option<Entry<'a>> {
-    let space = memchr::memchr(b' ', rest)?;
-    let (mode, after) = rest.split_at(space);
-    let end = memchr::memchr(0, after)?;
-    let name = &after[1..end];
-    let id = after.get(end + 1..end + 1 + id_len)?;
-    if mode.is_empty() || name.is_empty() || !mode.iter().all(|digit| (b'0'..=b'7').contains(digit)) {
-        return None;
-    }
-    let mode = mode.iter().fold(0_u32, |mode, digit| (mode << 3) | u32::from(digit - b'0'));
-    let kind = match mode & 0o170_000 {
-        0o040_000 => Some(Kind::Tree),
-        0o100_000 | 0o120_000 => Some(Kind::Blob),
-        _ => None,
-    };
-    *rest = &after[end + 1 + id_len..];
-    Some(Entry { kind, name, id: ObjectId::try_from(id).ok()? })
-}
+use crate::objects::tree_entries::{Entry, entries};
 
 /// The objects below commits.
 ///
@@ -91,9 +43,9 @@ impl<'c, 'a> Trees<'c, 'a> {
                 continue;
             }
             for entry in entries(&buffer, self.check.hash).map_while(Result::ok) {
-                let Some(kind) = entry.kind else { continue };
-                if self.sound.insert(entry.id, kind).is_none() && kind == Kind::Tree {
-                    waiting.push(entry.id);
+                let Some(kind) = entry.kind() else { continue };
+                if self.sound.insert(entry.id.to_owned(), kind).is_none() && kind == Kind::Tree {
+                    waiting.push(entry.id.to_owned());
                 }
             }
         }
@@ -165,8 +117,8 @@ impl<'c, 'a> Trees<'c, 'a> {
             }
             let mut open = Vec::new();
             for entry in entries(&content, self.check.hash) {
-                let entry = entry.map_err(|Malformed| Hole::MalformedTree(id))?;
-                if let Some(kind) = entry.kind {
+                let entry = entry.map_err(|_| Hole::MalformedTree(id))?;
+                if let Some(kind) = entry.kind() {
                     open.push(Open { kind, entry, bases: Vec::new() });
                 }
             }
@@ -176,7 +128,7 @@ impl<'c, 'a> Trees<'c, 'a> {
                 }
             }
             for Open { kind, entry, bases } in open {
-                self.require(entry.id, kind, bases)?;
+                self.require(entry.id.to_owned(), kind, bases)?;
             }
         }
         Ok(())
@@ -192,14 +144,14 @@ impl<'c, 'a> Trees<'c, 'a> {
         let mut held = entries(buffer, self.check.hash).map_while(Result::ok).peekable();
         open.retain_mut(|new| {
             while held.next_if(|old| order(old, &new.entry) == Ordering::Less).is_some() {}
-            let Some(old) = held.peek().filter(|old| old.name == new.entry.name && old.kind == Some(new.kind)) else {
+            let Some(old) = held.peek().filter(|old| old.name == new.entry.name && old.kind() == Some(new.kind)) else {
                 return true;
             };
             if old.id == new.entry.id {
                 return false;
             }
-            if new.kind == Kind::Tree && *self.sound.entry(old.id).or_insert(Kind::Tree) == Kind::Tree {
-                new.bases.push(old.id);
+            if new.kind == Kind::Tree && *self.sound.entry(old.id.to_owned()).or_insert(Kind::Tree) == Kind::Tree {
+                new.bases.push(old.id.to_owned());
             }
             true
         });
@@ -215,7 +167,7 @@ struct Open<'a> {
 
 /// The order of entries in a tree: by name, that of a tree ending in a slash.
 fn order(a: &Entry<'_>, b: &Entry<'_>) -> Ordering {
-    let end = |entry: &Entry<'_>| if entry.kind == Some(Kind::Tree) { b'/' } else { 0 };
+    let end = |entry: &Entry<'_>| if entry.kind() == Some(Kind::Tree) { b'/' } else { 0 };
     let both = a.name.len().min(b.name.len());
     let rest = |entry: &Entry<'_>| entry.name.get(both).copied().unwrap_or(end(entry));
     a.name[..both].cmp(&b.name[..both]).then_with(|| rest(a).cmp(&rest(b)))

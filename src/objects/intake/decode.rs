@@ -23,7 +23,7 @@ use super::{
 };
 
 /// How much inflated data goes to be hashed at once, in bytes. Larger objects go in parts.
-const BATCH: usize = 1 << 19;
+pub const BATCH: usize = 1 << 19;
 /// How many objects go to be hashed at once, however small they are.
 const PARTS: usize = 1 << 13;
 /// How much of the pack goes to be hashed and written at once, in bytes.
@@ -33,7 +33,7 @@ const BLOCK: usize = 1 << 18;
 pub struct Decoded<V> {
     /// All entries; those that are no deltas have their ids.
     pub rows: Rows,
-    /// Those too large for one batch, which `visit` did not see.
+    /// Those that `visit` passed by.
     pub large: Vec<u32>,
     /// What saw the others.
     pub visit: V,
@@ -52,7 +52,7 @@ pub fn decode<V: Visit>(
 ) -> Result<Decoded<V>> {
     let (passed, large) = (gix::hash::hasher(hash), Vec::new());
     let store = Store { file, hasher: passed };
-    let name = Name { hash, hasher: gix::hash::hasher(hash), ids: Ids::new(hash), large, visit };
+    let name = Name { hash, hasher: gix::hash::hasher(hash), gathered: Vec::new(), ids: Ids::new(hash), large, visit };
     let (store, name, mut rows, trailer) = std::thread::scope(|scope| -> Result<_> {
         let (store, mut name) = if threaded {
             (Lane::beside(scope, "store", store)?, Lane::beside(scope, "name", name)?)
@@ -196,6 +196,8 @@ struct Name<V> {
     hash: gix::hash::Kind,
     /// Of an object whose end did not come yet.
     hasher: Hasher,
+    /// The parts of such an object, where it is to be visited.
+    gathered: Vec<u8>,
     ids: Ids,
     large: Vec<u32>,
     visit: V,
@@ -210,14 +212,20 @@ impl<V: Visit> Work<Batch> for Name<V> {
                 self.hasher.update(&gix::objs::encode::loose_header(part.kind, part.size));
             }
             self.hasher.update(data);
+            let (is_whole, passed_by) = (part.first && part.last, self.visit.passes_by(part.kind, part.size));
+            if !is_whole && !passed_by {
+                self.gathered.extend_from_slice(data);
+            }
             if part.last {
                 let hasher = mem::replace(&mut self.hasher, gix::hash::hasher(self.hash));
                 let id = hasher.try_finalize().map_err(|err| anyhow::anyhow!("{err}"))?;
                 self.ids.set(part.row, &id, part.kind);
-                if part.first {
+                if passed_by {
+                    self.large.push(part.row);
+                } else if is_whole {
                     self.visit.visit(&id, part.kind, data)?;
                 } else {
-                    self.large.push(part.row);
+                    self.visit.visit(&id, part.kind, &mem::take(&mut self.gathered))?;
                 }
             }
         }

@@ -22,7 +22,7 @@ use gix::{
 use super::{
     Intake,
     by_id::ById,
-    decode::{Decoded, decode},
+    decode::{BATCH, Decoded, decode},
     entries::Entries,
     links::Links,
     pack_index::{write_index, write_reverse_index},
@@ -32,12 +32,20 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    objects::database::{Database, Known},
+    objects::{
+        database::{Database, Known},
+        fsck::{Fsck, stream::Inspector},
+    },
     shared_mode::create_dir,
 };
 
-/// Read the pack that begins with `header` and has `count` entries into the quarantine. True if it is closed.
-pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)) -> Result<bool> {
+/// Read the pack that begins with `header` and has `count` entries into the quarantine, its objects checked by `fsck`. True if it is closed.
+pub fn index(
+    intake: &Intake<'_>,
+    input: &mut dyn Read,
+    header: ([u8; 12], u32),
+    fsck: Option<&Fsck<'_>>,
+) -> Result<bool> {
     let (config, hash) = (intake.config, intake.repository.hash);
     let dir = intake.quarantine.dir().join("pack");
     create_dir(&dir, config.shared_repository).with_context(|| format!("cannot create '{}'", dir.display()))?;
@@ -48,11 +56,18 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
         .max_input_size
         .map(|limit| (limit, format!("pack exceeds maximum allowed size ({})", human_size(limit))));
     let (links, named) = Links::new(hash);
-    let collide =
-        Collide { known: intake.database.known(), database: intake.database.clone(), existing: Vec::new(), links };
+    let examine = Examine {
+        known: intake.database.known(),
+        database: intake.database.clone(),
+        existing: Vec::new(),
+        links,
+        fsck: fsck.map(Fsck::inspector),
+        largest: intake.delta_limit(),
+        big_blob: config.big_file_threshold,
+    };
     let Decoded { mut rows, large, mut visit, mut trailer } =
-        decode(input, header, limit, hash, (&file, true), collide)?;
-    visit.check_large(&file, &rows, &large, intake.delta_limit())?;
+        decode(input, header, limit, hash, (&file, true), examine)?;
+    visit.visit_large(&file, &rows, &large)?;
     if large.iter().any(|&row| rows.kind(row) != Some(Kind::Blob)) {
         visit.links.give_up();
     }
@@ -81,6 +96,10 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
         trailer = borrowed.complete(&mut rows)?;
     }
 
+    if let Some(fsck) = fsck {
+        fsck.find_missing(intake.database)?;
+    }
+
     let name = |extension| dir.join(format!("pack-{trailer}.{extension}"));
     let written = |what, path: &Path, file: &File, sync| seal(intake, path, file, sync).context(what);
     let index = create(&name("idx"))?;
@@ -101,7 +120,20 @@ pub fn index(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32))
     written("cannot write the pack's keep file", &name("keep"), &keep, config.fsync.pack_metadata)?;
     written("cannot write the pack", &path, &file, config.fsync.packs)?;
     fs::rename(&path, name("pack")).context("cannot name the pack")?;
+    if let Some(fsck) = fsck {
+        ensure_unique(&rows, &order)?;
+        fsck.check_dot_files(&intake.everything()?, intake.delta_limit(), false)?;
+    }
     Ok(is_closed)
+}
+
+/// No object may be there twice, which a check of each alone does not show. `order` is that of the ids.
+fn ensure_unique(rows: &Rows, order: &ById) -> Result<()> {
+    for pair in order.numbers.windows(2) {
+        let id = rows.id(pair[0]);
+        ensure!(id != rows.id(pair[1]), "The same object {id} appears twice in the pack");
+    }
+    Ok(())
 }
 
 fn create(path: &Path) -> Result<File> {
@@ -177,56 +209,97 @@ impl Borrowed<'_> {
     }
 }
 
-/// Refuses an object that has the name of another one, and notes what it names itself.
-struct Collide {
+/// Refuses an object that has the name of another one, or is not sound, and notes what it names itself.
+struct Examine<'a> {
     known: Known,
     database: Database,
     existing: Vec<u8>,
     links: Links,
+    fsck: Option<Inspector<'a>>,
+    /// The largest object that is held in memory, in bytes.
+    largest: u64,
+    /// From which size on a blob is not checked whatever it is called, in bytes (`core.bigFileThreshold`).
+    big_blob: u64,
 }
 
-impl Clone for Collide {
+impl Clone for Examine<'_> {
     fn clone(&self) -> Self {
-        let (known, database) = (self.known.clone(), self.database.clone());
-        Collide { known, database, existing: Vec::new(), links: self.links.clone() }
+        Examine {
+            known: self.known.clone(),
+            database: self.database.clone(),
+            existing: Vec::new(),
+            links: self.links.clone(),
+            fsck: self.fsck.clone(),
+            ..*self
+        }
     }
 }
 
-impl Visit for Collide {
+impl Visit for Examine<'_> {
     fn visit(&mut self, id: &ObjectId, kind: Kind, data: &[u8]) -> Result<()> {
         self.links.note(kind, data);
+        if self.known.contains(id) {
+            let found = self.database.find(id, &mut self.existing)?;
+            ensure!(found.is_none_or(|found| found == kind && self.existing == data), collision(id));
+        }
+        match &mut self.fsck {
+            Some(fsck) => fsck.inspect(id, kind, data),
+            None => Ok(()),
+        }
+    }
+
+    fn passes_by(&self, kind: Kind, size: u64) -> bool {
+        match (&self.fsck, kind) {
+            (None, _) => size > BATCH as u64,
+            (Some(_), Kind::Blob) => size > self.big_blob.min(BATCH as u64),
+            (Some(_), _) => size > self.largest,
+        }
+    }
+}
+
+impl Examine<'_> {
+    /// The same for those that were passed by while they came in. Content is compared up to a size.
+    fn visit_large(&mut self, file: &File, rows: &Rows, large: &[u32]) -> Result<()> {
+        for &row in large {
+            let Base::None(kind) = rows.get(row).base else { continue };
+            self.compare_large(file, rows, row, kind)?;
+            self.inspect_large(file, rows, row, kind)?;
+        }
+        Ok(())
+    }
+
+    fn compare_large(&mut self, file: &File, rows: &Rows, row: u32, kind: Kind) -> Result<()> {
+        let id = rows.id(row);
         if !self.known.contains(id) {
             return Ok(());
         }
-        let found = self.database.find(id, &mut self.existing)?;
-        ensure!(found.is_none_or(|found| found == kind && self.existing == data), collision(id));
-        Ok(())
-    }
-}
-
-impl Collide {
-    /// The same for those that are not looked at while they come in. Content is compared up to `limit` bytes.
-    fn check_large(&mut self, file: &File, rows: &Rows, large: &[u32], limit: u64) -> Result<()> {
-        for &row in large {
-            let id = rows.id(row);
-            let Base::None(kind) = rows.get(row).base else { continue };
-            if !self.known.contains(id) {
-                continue;
-            }
-            let Some(found) = self.database.header(id)? else { continue };
-            let mut entries = Entries::new(file, rows);
-            ensure!(found == (kind, entries.size(row)?), collision(id));
-            if found.1 > limit {
-                continue;
-            }
-            self.database.find(id, &mut self.existing)?;
-            let mut left = &self.existing[..];
-            entries.stream(row, &mut |bytes| {
-                left = left.strip_prefix(bytes).ok_or_else(|| anyhow!("{}", collision(id)))?;
-                Ok(())
-            })?;
+        let Some(found) = self.database.header(id)? else { return Ok(()) };
+        let mut entries = Entries::new(file, rows);
+        ensure!(found == (kind, entries.size(row)?), collision(id));
+        if found.1 > self.largest {
+            return Ok(());
         }
-        Ok(())
+        self.database.find(id, &mut self.existing)?;
+        let mut left = &self.existing[..];
+        entries.stream(row, &mut |bytes| {
+            left = left.strip_prefix(bytes).ok_or_else(|| anyhow!("{}", collision(id)))?;
+            Ok(())
+        })
+    }
+
+    fn inspect_large(&mut self, file: &File, rows: &Rows, row: u32, kind: Kind) -> Result<()> {
+        let (Some(fsck), id) = (&mut self.fsck, rows.id(row)) else { return Ok(()) };
+        if kind != Kind::Blob {
+            bail!("{kind} {id} is too large to be checked");
+        }
+        let Some(roles) = fsck.blob(id)? else { return Ok(()) };
+        let mut entries = Entries::new(file, rows);
+        let mut data = Vec::new();
+        let is_big = entries.size(row)? > self.big_blob;
+        if !is_big {
+            entries.read(row, self.big_blob, &mut data)?;
+        }
+        fsck.check_blob(id, roles, (!is_big).then_some(&data))
     }
 }
 

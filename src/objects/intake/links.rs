@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gix::{ObjectId, objs::Kind};
 
 use super::{by_id::ById, rows::Rows};
-use crate::objects::{connectivity::entries, history};
+use crate::objects::{history, tree_entries::entries};
 
 /// How many of the names noted last are at hand.
 const RECENT: usize = 1 << 12;
@@ -85,8 +85,8 @@ impl Links {
     fn note_tree(&mut self, content: &[u8]) -> Option<()> {
         for entry in entries(content, self.hash) {
             let entry = entry.ok()?;
-            if let Some(kind) = entry.kind {
-                self.add(Link { id: entry.id, kind });
+            if let Some(kind) = entry.kind() {
+                self.add(Link { id: entry.id.to_owned(), kind });
             }
         }
         Some(())

@@ -14,18 +14,21 @@ mod plan;
 mod progress;
 mod resolve;
 mod rows;
-mod strict;
 mod unpack;
 mod visit;
 
 use std::{fmt, io::Read};
 
 use anyhow::{Result, anyhow, bail, ensure};
-use gix::{objs::Kind, oid};
+use gix::{ObjectId, objs::Kind, oid};
 
 pub use self::unpack::store_blob;
 use self::{index::index, pack_stream::read_header, unpack::unpack};
-use super::{database::Database, quarantine::Quarantine};
+use super::{
+    database::Database,
+    fsck::{Fsck, rules::Rules},
+    quarantine::Quarantine,
+};
 use crate::{config::Config, repository::Repository, system_error::chain, wire::sideband::Sideband};
 
 /// What taking in a pack needs to know.
@@ -44,6 +47,8 @@ pub struct Intake<'a> {
     pub progress: bool,
     /// `--reject-thin-pack-for-testing`
     pub reject_thin: bool,
+    /// Where the histories of the repository and of the client are cut off: the parents of these commits are not missed.
+    pub cut_off: &'a [ObjectId],
 }
 
 /// Why a pack was not taken in: its `Display` is the text behind `unpack ` in the report. The person who pushes was told more.
@@ -74,15 +79,27 @@ impl Intake<'_> {
     pub fn receive(&self, input: &mut dyn Read) -> Result<bool, UnpackError> {
         let header = read_header(input).map_err(UnpackError)?;
         let few = u64::from(header.1) < self.config.unpack_limit;
-        let (outcome, reason) = if few {
-            (unpack(self, input, header).map(|()| false), "unpack-objects abnormal exit")
-        } else {
-            (index(self, input, header), "index-pack abnormal exit")
-        };
+        let reason = if few { "unpack-objects abnormal exit" } else { "index-pack abnormal exit" };
+        let outcome = self.fsck().and_then(|fsck| match few {
+            true => unpack(self, input, header, fsck.as_ref()).map(|()| false),
+            false => index(self, input, header, fsck.as_ref()),
+        });
         outcome.map_err(|err| {
             self.messages.tell(format!("fatal: {}\n", chain(&err)).as_bytes());
             UnpackError(reason)
         })
+    }
+
+    /// The checks that `receive.fsckObjects` asks for.
+    fn fsck(&self) -> Result<Option<Fsck<'_>>> {
+        let Some(configured) = &self.config.fsck else { return Ok(None) };
+        let hash = self.repository.hash;
+        Ok(Some(Fsck::new(hash, Rules::load(configured, hash)?, self.cut_off, self.messages)))
+    }
+
+    /// The objects that are there already, with those that came.
+    fn everything(&self) -> Result<Database> {
+        self.database.with_quarantine(self.quarantine.dir(), self.repository.hash)
     }
 
     /// Read object `id` of the repository, which something in a thin pack is based on, into `data`.
@@ -102,8 +119,8 @@ impl Intake<'_> {
         Ok(Some(kind))
     }
 
-    /// The largest object, in bytes, that may be a delta or be made of one: they are held in memory. No client makes deltas
-    /// of larger ones unless it is told to.
+    /// The largest object, in bytes, that may be a delta, be made of one, or be checked: they are held in memory. No client
+    /// makes deltas of larger ones unless it is told to.
     pub(super) fn delta_limit(&self) -> u64 {
         self.config.big_file_threshold.max(512 << 20)
     }

@@ -20,7 +20,7 @@ use gix::{
 
 use super::{
     Intake,
-    decode::{Decoded, decode},
+    decode::{BATCH, Decoded, decode},
     entries::Entries,
     progress::Progress,
     resolve::{Settings, resolve},
@@ -29,18 +29,36 @@ use super::{
 };
 use crate::{
     config::{Config, Fsync, SharedRepository},
-    objects::{database::Database, quarantine::Quarantine},
+    objects::{
+        database::Database,
+        fsck::{
+            Fsck,
+            walk::{Recorder, Records},
+        },
+        quarantine::Quarantine,
+    },
     shared_mode::create_dir,
 };
 
-/// Read the pack that begins with `header` and has `count` entries, and write each of its objects into the quarantine.
-pub fn unpack(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)) -> Result<()> {
+/// Read the pack that begins with `header` and has `count` entries, and write each of its objects, checked by `fsck`, into the
+/// quarantine.
+pub fn unpack(
+    intake: &Intake<'_>,
+    input: &mut dyn Read,
+    header: ([u8; 12], u32),
+    fsck: Option<&Fsck<'_>>,
+) -> Result<()> {
     let config = intake.config;
     // It has no name from the start.
     let file =
         tempfile::tempfile_in(intake.quarantine.dir()).context("cannot create a temporary file in quarantine")?;
     let limit = config.max_input_size.map(|limit| (limit, "pack exceeds maximum allowed size".into()));
-    let loosen = Loosen::new(intake.quarantine, intake.database, config);
+    let records = Records::default();
+    let loosen = Loosen {
+        fsck: fsck.map(|fsck| fsck.recorder(&records)),
+        largest: intake.delta_limit(),
+        ..Loosen::new(intake.quarantine, intake.database, config)
+    };
     let Decoded { mut rows, large, mut visit, .. } =
         decode(input, header, limit, intake.repository.hash, (&file, false), loosen)?;
     for row in large {
@@ -56,6 +74,10 @@ pub fn unpack(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)
     let (unresolved, _) = resolve(&file, &mut rows, visit, &settings, silent, &mut |id, data| intake.borrow(id, data))?;
     if unresolved > 0 {
         bail!("unresolved deltas left after unpacking");
+    }
+    if let Some(fsck) = fsck {
+        fsck.walk(&records, (0..rows.count()).map(|row| rows.id(row)), intake.database)?;
+        fsck.check_dot_files(&intake.everything()?, intake.delta_limit(), true)?;
     }
     Ok(())
 }
@@ -75,7 +97,10 @@ pub fn store_blob(
 }
 
 /// Writes loose objects (gitformat-loose, gitrepository-layout).
-struct Loosen {
+struct Loosen<'a> {
+    fsck: Option<Recorder<'a>>,
+    /// The largest object that can be checked, in bytes.
+    largest: u64,
     dir: PathBuf,
     database: Database,
     level: Compression,
@@ -87,15 +112,18 @@ struct Loosen {
     file: Vec<u8>,
 }
 
-impl Clone for Loosen {
+impl Clone for Loosen<'_> {
     fn clone(&self) -> Self {
-        let (dir, database) = (self.dir.clone(), self.database.clone());
-        Loosen { dir, database, compress: Compress::new(self.level), file: Vec::new(), ..*self }
+        let (dir, database, fsck) = (self.dir.clone(), self.database.clone(), self.fsck.clone());
+        Loosen { dir, database, fsck, compress: Compress::new(self.level), file: Vec::new(), ..*self }
     }
 }
 
-impl Visit for Loosen {
+impl Visit for Loosen<'_> {
     fn visit(&mut self, id: &ObjectId, kind: Kind, data: &[u8]) -> Result<()> {
+        if let Some(fsck) = &mut self.fsck {
+            fsck.record(id, kind, data)?;
+        }
         let Some((path, mut file)) = self.create(id)? else { return Ok(()) };
         // A fresh one is spared the clearing of its tables.
         if self.compress.total_in() > 0 {
@@ -108,12 +136,20 @@ impl Visit for Loosen {
         file.write_all(&self.file).with_context(|| format!("cannot write '{}'", path.display()))?;
         self.seal(&path, &file)
     }
+
+    fn passes_by(&self, kind: Kind, size: u64) -> bool {
+        let is_checked = self.fsck.is_some() && kind != Kind::Blob;
+        size > if is_checked { self.largest } else { BATCH as u64 }
+    }
 }
 
-impl Loosen {
+impl Loosen<'_> {
+    /// Nothing is checked.
     fn new(quarantine: &Quarantine, database: &Database, config: &Config) -> Self {
         let level = Compression::new(config.loose_compression).unwrap_or(Compression::BEST_SPEED);
         Loosen {
+            fsck: None,
+            largest: u64::MAX,
             dir: quarantine.dir().to_owned(),
             database: database.clone(),
             level,
@@ -133,6 +169,11 @@ impl Loosen {
         size: u64,
         fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
     ) -> Result<()> {
+        match &mut self.fsck {
+            Some(fsck) if kind == Kind::Blob => fsck.blob(id)?,
+            Some(_) => bail!("{kind} {id} is too large to be checked"),
+            None => {}
+        }
         let Some((path, file)) = self.create(id)? else { return Ok(()) };
         let mut out = deflate::Write::new(&file, self.level);
         let context = || format!("cannot write '{}'", path.display());
