@@ -7,6 +7,7 @@ pub mod database;
 pub mod history;
 pub mod intake;
 pub mod link;
+mod loose;
 pub mod migrate;
 pub mod packs;
 pub mod quarantine;
