@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail};
 use bstr::{BStr, BString, ByteSlice};
 use gix::ObjectId;
 
+use super::plain::{is_lower_hex, newline};
+
 /// Files up to this size, in bytes, are read rather than mapped.
 const READ_UP_TO: u64 = 64 * 1024;
 
@@ -184,8 +186,8 @@ impl Packed {
         }
     }
 
-    /// The ref that begins at `at`, and where the next one does.
-    fn parse(&self, at: usize) -> Result<(Line<'_>, usize)> {
+    /// The ref that begins at `at` in the [body](Self::body), and where the next one does.
+    pub fn parse(&self, at: usize) -> Result<(Line<'_>, usize)> {
         let rest = &self.body()[at..];
         let invalid = |line| Err(self.invalid(line));
         let Some(hex) = rest.get(..self.hex_len) else { return invalid(rest) };
@@ -276,19 +278,17 @@ pub struct MetLines<'a> {
 }
 
 impl<'a> Iterator for MetLines<'a> {
-    type Item = Line<'a>;
+    /// `<hex> SP <name> LF`
+    type Item = &'a [u8];
 
     fn next(&mut self) -> Option<Self::Item> {
-        let end = memchr::memchr(b'\n', self.rest)?;
-        let (line, mut behind) = (&self.rest[..end], &self.rest[end + 1..]);
-        let (hex, name) = line.split_at_checked(self.hex_len)?;
-        let mut peeled = None;
+        let end = self.hex_len + newline(self.rest.get(self.hex_len..)?)?;
+        let (line, mut behind) = self.rest.split_at_checked(end + 1)?;
         if behind.first() == Some(&b'^') {
-            peeled = behind.get(1..=self.hex_len);
             behind = behind.get(self.hex_len + 2..)?;
         }
         self.rest = behind;
-        Some(Line { name: name.get(1..)?.as_bstr(), hex, has_capitals: false, peeled })
+        Some(line)
     }
 }
 
@@ -342,16 +342,6 @@ fn first_line(from: &[u8]) -> BString {
 
 fn is_hex(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_hexdigit)
-}
-
-/// True for hex as git writes it. No early return within a chunk, so that the compiler looks at sixteen bytes at once:
-/// this runs over every ref of the repository.
-fn is_lower_hex(bytes: &[u8]) -> bool {
-    let is_bad = |byte: u8| u8::from(byte.wrapping_sub(b'0') > 9) & u8::from(byte.wrapping_sub(b'a') > 5);
-    let has_bad = |chunk: &[u8; 16]| chunk.iter().fold(0, |bad, byte| bad | is_bad(*byte)) != 0;
-    // What the chunks leave over is looked at with what comes before it.
-    let Some(last) = bytes.last_chunk() else { return bytes.iter().all(|byte| is_bad(*byte) == 0) };
-    !bytes.as_chunks().0.iter().fold(has_bad(last), |bad, chunk| bad | has_bad(chunk))
 }
 
 #[cfg(test)]

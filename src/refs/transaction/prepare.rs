@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, BString};
 
 use super::{
     Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Prepared, Queued, Site, Slot,
@@ -108,6 +108,15 @@ pub(super) fn bad_names(edits: &[Edit]) -> Vec<(usize, Failure)> {
     bad.collect()
 }
 
+/// Names that nobody else can make a ref of.
+#[derive(Default)]
+struct Ours {
+    /// The refs that are locked.
+    locked: BTreeSet<BString>,
+    /// The directories in which a guard stands: whoever locks such a name now cannot put a file there.
+    occupied: BTreeSet<BString>,
+}
+
 impl Prepared<'_> {
     /// Note that edit `index` cannot be carried out, which ends the transaction if it is all or none.
     pub(super) fn fail(&mut self, index: usize, failure: Failure) -> Result<(), Aborted> {
@@ -151,9 +160,9 @@ impl Prepared<'_> {
                 }
             }
         }
-        let mut locked = BTreeSet::new();
+        let mut ours = Ours::default();
         for index in order {
-            match self.lock(index, &edits[index], hows[index], &mut locked) {
+            match self.lock(index, &edits[index], hows[index], &mut ours) {
                 Ok(slot) => self.slots.push(slot),
                 Err(failure) => self.fail(index, failure)?,
             }
@@ -181,7 +190,7 @@ impl Prepared<'_> {
     }
 
     /// Lock the ref of `edit`, and what it leads to; read it under the lock.
-    fn lock(&mut self, index: usize, edit: &Edit, how: How, locked: &mut BTreeSet<BString>) -> Result<Slot, Failure> {
+    fn lock(&mut self, index: usize, edit: &Edit, how: How, ours: &mut Ours) -> Result<Slot, Failure> {
         let mut slot = Slot {
             guard: None,
             staged: None,
@@ -197,12 +206,12 @@ impl Prepared<'_> {
         };
         loop {
             let name = slot.name().to_owned();
-            if locked.contains(&name) {
+            if ours.locked.contains(&name) {
                 let via =
                     format!("multiple updates for '{name}' (including one via symref '{}') are not allowed", edit.name);
                 return Err(Failure::general(via));
             }
-            slot.locks.push(self.lock_name(name.as_ref(), edit, how, locked)?);
+            slot.locks.push(self.lock_name(name.as_ref(), edit, how, &ours.locked)?);
             match loose::read_ref(self.site.repository, name.as_ref()) {
                 Loose::Symbolic(target) => {
                     let too_deep = slot.names.len() >= MAX_DEPTH || slot.names.contains(&target);
@@ -221,9 +230,9 @@ impl Prepared<'_> {
             }
         }
         if slot.is_together() && edit.is_creation() && slot.loose.is_none() && !slot.broken {
-            slot.guard = Some(self.guard(slot.name(), edit, locked)?);
+            slot.guard = Some(self.guard(slot.name(), edit, ours)?);
         }
-        locked.extend(slot.names.iter().cloned());
+        ours.locked.extend(slot.names.iter().cloned());
         Ok(slot)
     }
 
@@ -258,10 +267,11 @@ impl Prepared<'_> {
     /// Occupy the path of the ref `name`, which is to be created.
     ///
     /// While a name waits to be created, plain git would create another below or above it.
-    fn guard(&mut self, name: &BStr, edit: &Edit, locked: &BTreeSet<BString>) -> Result<Held, Failure> {
+    fn guard(&mut self, name: &BStr, edit: &Edit, ours: &mut Ours) -> Result<Held, Failure> {
         let Site { config, paths, locksmith, .. } = self.site;
         let Some(journal) = &self.journal else { return Err(Failure::general(cannot_lock(edit, "no journal".into()))) };
-        for prefix in prefixes(name).filter(|prefix| !locked.contains(prefix.as_bytes().as_bstr())) {
+        let is_ours = |prefix: &&BStr| ours.locked.contains(*prefix) || ours.occupied.contains(*prefix);
+        for prefix in prefixes(name).filter(|prefix| !is_ours(prefix)) {
             let path = paths.lock(prefix);
             let mut waiting = Waiting::new(config.ref_lock_timeout);
             while path.symlink_metadata().is_ok() {
@@ -276,10 +286,17 @@ impl Prepared<'_> {
             return Err(conflicts::below(name, edit, self.site));
         }
         let text = journal.id().link_text();
-        locksmith.link(&path, &text, Some(std::time::Duration::ZERO), &mut self.made).map_err(|err| match err.kind() {
+        let guard = locksmith.link(&path, &text, Some(std::time::Duration::ZERO), &mut self.made);
+        let guard = guard.map_err(|err| match err.kind() {
             ErrorKind::AlreadyExists => conflicts::below(name, edit, self.site),
             _ => Failure::general(cannot_lock(edit, unable_to_create(&path, &err))),
-        })
+        })?;
+        for prefix in prefixes(name) {
+            if !ours.occupied.contains(prefix) {
+                ours.occupied.insert(prefix.to_owned());
+            }
+        }
+        Ok(guard)
     }
 
     /// Tell the hook that everything is prepared.
