@@ -1,4 +1,4 @@
-//! One run of one program on one case, and what pairs of runs add up to.
+//! One run of one program on one case, and runs of two programs in turn.
 
 use std::{
     ffi::OsString,
@@ -9,8 +9,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-
-use crate::rows::Row;
 
 /// The first argument of this binary when it is to run a program and tell how much memory that took.
 pub const CHILD: &str = "--measure-one";
@@ -76,6 +74,13 @@ pub fn run(program: &Program, case: &Case) -> Result<Sample> {
     Ok(Sample { seconds: next()?, memory: next()?, written: next()? })
 }
 
+/// Run each of the two on its case `pairs` times, in turn. A first pair does not count, so that neither meets a cold cache.
+pub fn in_turn(ours: (&Program, &Case), other: (&Program, &Case), pairs: usize) -> Result<Vec<(Sample, Sample)>> {
+    let pair = || Ok((run(ours.0, ours.1)?, run(other.0, other.1)?));
+    pair()?;
+    (0..pairs).map(|_| pair()).collect()
+}
+
 /// Fails unless the answer in the file at `path` says what it must.
 pub fn check_answer(program: &Program, case: &Case, path: &Path) -> Result<()> {
     let said = std::fs::read(path)?;
@@ -118,45 +123,4 @@ pub fn child(arguments: &[String]) -> Result<()> {
     // Blocks are of 512 bytes.
     println!("{seconds} {} {}", usage.max_rss(), usage.block_writes() / 2);
     Ok(())
-}
-
-/// The head of the table that [`table_row`] makes lines of.
-pub const TABLE_HEAD: &str = "\
-| work | aim | ours / git | spread | ours, ms | git, ms | ours, MiB | memory, ours / git | ours wrote, KiB | git wrote, KiB |
-|---|---|---|---|---|---|---|---|---|---|
-";
-
-/// One line of the table: medians, and the ratio's spread from its lower to its upper quartile.
-pub fn table_row(row: &Row, samples: &[(Sample, Sample)]) -> String {
-    let ratios = sorted(samples.iter().map(|(ours, git)| ours.seconds / git.seconds));
-    let ours = sorted(samples.iter().map(|(ours, _)| ours.seconds * 1e3));
-    let git = sorted(samples.iter().map(|(_, git)| git.seconds * 1e3));
-    let memory = sorted(samples.iter().map(|(ours, git)| ours.memory / git.memory));
-    let peak = sorted(samples.iter().map(|(ours, _)| ours.memory / 1024.0));
-    let ours_written = sorted(samples.iter().map(|(ours, _)| ours.written));
-    let git_written = sorted(samples.iter().map(|(_, git)| git.written));
-    format!(
-        "| {} | {} | {:.3} | {:.3} – {:.3} | {:.2} | {:.2} | {:.1} | {:.2} | {} | {} |",
-        row.name,
-        row.aim,
-        at(&ratios, 0.5),
-        at(&ratios, 0.25),
-        at(&ratios, 0.75),
-        at(&ours, 0.5),
-        at(&git, 0.5),
-        at(&peak, 0.5),
-        at(&memory, 0.5),
-        at(&ours_written, 0.5),
-        at(&git_written, 0.5)
-    )
-}
-
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn at(sorted: &[f64], share: f64) -> f64 {
-    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }

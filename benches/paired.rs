@@ -2,14 +2,21 @@
 //!
 //! Every row feeds the same recorded requests to both, each time on a fresh copy of one generated repository. What counts
 //! is the ratio of the two, pair by pair; seconds say more about the machine. `cargo bench -- <words>` runs the rows
-//! whose name contains the words; `PAIRS=5` makes fewer pairs than 11. A run of all rows writes benches/results.md.
+//! whose name contains the words; `PAIRS=5` makes fewer pairs than 11. A run of all rows writes benches/results.md and
+//! benches/results.svg.
 //!
-//! `cargo bench -- --instructions` counts instructions instead, see `instructions.rs`.
+//! `cargo bench -- --growth` draws how cost grows, see `growth.rs`; `--instructions` counts instructions instead, see
+//! `instructions.rs`.
 
+mod chart;
+mod effects;
 mod generate;
+mod growth;
 mod instructions;
 mod measure;
+mod requests;
 mod rows;
+mod table;
 
 use std::{
     fmt::Write,
@@ -18,7 +25,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use measure::{Program, Sample};
+use measure::Program;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -34,24 +41,34 @@ fn main() -> Result<()> {
     let git = Program { name: "git", command: vec!["git".into(), "receive-pack".into()] };
     let pairs: usize = std::env::var("PAIRS").ok().and_then(|n| n.parse().ok()).unwrap_or(11);
 
-    let mut results = format!("{}\n{}", circumstances(pairs)?, measure::TABLE_HEAD);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+    if flags.iter().any(|flag| flag == "--growth") {
+        return growth::draw(&ours, &git, pairs, &directory);
+    }
+
+    let mut results = format!("{}\n{}", circumstances(pairs)?, table::HEAD);
     print!("{results}");
+    let mut bars = Vec::new();
     for row in rows {
         let case = (row.prepare)(&generate::Store::open()?)?;
-        // One pair that does not count, so that neither program meets a cold cache.
-        measure::run(&ours, &case)?;
-        measure::run(&git, &case)?;
-        let mut samples: Vec<(Sample, Sample)> = Vec::with_capacity(pairs);
-        for _ in 0..pairs {
-            samples.push((measure::run(&ours, &case)?, measure::run(&git, &case)?));
-        }
-        let line = measure::table_row(&row, &samples);
+        let against = row.against.map(|prepare| prepare(&generate::Store::open()?)).transpose()?;
+        let other = against.as_ref().map_or((&git, &case), |case| (&ours, case));
+        let samples = measure::in_turn((&ours, &case), other, pairs)?;
+        let counted = match case.requests.len() {
+            1 => (effects::count(&ours, &case)?, effects::count(other.0, other.1)?),
+            _ => (None, None),
+        };
+        let line = table::line(&row, &samples, &counted);
         println!("{line}");
         writeln!(results, "{line}")?;
+        if against.is_none() {
+            bars.push((row.name, table::ratio(&samples), row.aim));
+        }
     }
     if words.is_empty() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results.md");
+        let file = directory.join("results.md");
         std::fs::write(&file, results).with_context(|| format!("cannot write '{}'", file.display()))?;
+        chart::ratios(&directory.join("results.svg"), &bars)?;
     }
     Ok(())
 }

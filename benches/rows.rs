@@ -2,54 +2,72 @@
 
 use anyhow::Result;
 
-use crate::{
-    generate::{Store, Update},
-    measure::Case,
-};
+use crate::{generate::Store, measure::Case, requests::Update};
 
 /// One line of the benchmark.
 pub struct Row {
     pub name: &'static str,
-    /// The ratio of wall times, ours to git's, that is aimed at.
-    pub aim: f64,
+    /// The ratio of wall times, ours to git's, that is aimed at, if one is.
+    pub aim: Option<f64>,
     pub prepare: fn(&Store) -> Result<Case>,
+    /// What this program is compared with doing, where it is not git with the same case.
+    pub against: Option<fn(&Store) -> Result<Case>>,
 }
 
 impl Row {
     /// True if the instructions of one run are worth their time under valgrind, and repeat.
     pub fn is_counted(&self) -> bool {
-        ![INDEX, ONE_BY_ONE, AT_ONCE].contains(&self.name)
+        ![INDEX, CREATE_EACH, CREATE_SYNCED, ONE_BY_ONE, AT_ONCE].contains(&self.name)
     }
 }
 
 const INDEX: &str = "index a pack of 400,000 objects";
+const CREATE_EACH: &str = "create 10,000 refs, not atomic";
+const CREATE_SYNCED: &str = "create 10,000 refs with `core.fsync=committed`";
 const ONE_BY_ONE: &str = "200 pushes, one after the other, of one commit each";
 const AT_ONCE: &str = "16 pushes at once of one commit each into one repository";
 
-const UNPACKED: &str = "unpack ok";
+/// Says that the objects were taken in.
+pub const UNPACKED: &str = "unpack ok";
 
 /// Every row, in the order of the table.
 pub fn all() -> Vec<Row> {
     vec![
-        Row { name: "advertise 500,000 packed refs", aim: 0.15, prepare: advertise_packed },
-        Row { name: "advertise 20,000 loose refs on top of 100,000 packed", aim: 0.5, prepare: advertise_loose },
-        Row { name: "one-commit push, 500,000 refs in the repository", aim: 0.02, prepare: commit_among_refs },
-        Row { name: "one-commit push, small repository, no hooks", aim: 0.15, prepare: commit_small },
+        beside_git("advertise 500,000 packed refs", 0.15, advertise_packed),
+        beside_git("advertise 20,000 loose refs on top of 100,000 packed", 0.5, advertise_loose),
+        beside_git("one-commit push, 500,000 refs in the repository", 0.02, commit_among_refs),
+        beside_git("one-commit push, small repository, no hooks", 0.15, commit_small),
+        beside_git(
+            "one-commit push, small repository, pre-receive, update and post-receive hooks (shell)",
+            0.5,
+            commit_with_hooks,
+        ),
+        beside_git("one-commit push, tree of 300,000 files", 0.05, commit_large_tree),
+        beside_git("create 10,000 refs, atomic", 0.15, create_atomic),
+        beside_git(CREATE_EACH, 0.2, create_each),
+        beside_git(CREATE_SYNCED, 0.03, create_synced),
+        beside_git("delete 10,000 of 500,000 packed refs", 0.5, delete_packed),
+        beside_git("unpack 99 objects loose", 0.3, unpack_loose),
+        beside_git(INDEX, 0.45, index_pack),
+        beside_git(ONE_BY_ONE, 0.15, one_after_the_other),
+        beside_git(AT_ONCE, 0.3, at_once),
         Row {
-            name: "one-commit push, small repository, pre-receive, update and post-receive hooks (shell)",
-            aim: 0.5,
-            prepare: commit_with_hooks,
+            name: "two refs in one atomic push, 500,000 refs in the repository",
+            aim: None,
+            prepare: two_among_refs,
+            against: None,
         },
-        Row { name: "one-commit push, tree of 300,000 files", aim: 0.05, prepare: commit_large_tree },
-        Row { name: "create 10,000 refs, atomic", aim: 0.15, prepare: create_atomic },
-        Row { name: "create 10,000 refs, not atomic", aim: 0.2, prepare: create_each },
-        Row { name: "create 10,000 refs with `core.fsync=committed`", aim: 0.03, prepare: create_synced },
-        Row { name: "delete 10,000 of 500,000 packed refs", aim: 0.5, prepare: delete_packed },
-        Row { name: "unpack 99 objects loose", aim: 0.3, prepare: unpack_loose },
-        Row { name: INDEX, aim: 0.45, prepare: index_pack },
-        Row { name: ONE_BY_ONE, aim: 0.15, prepare: one_after_the_other },
-        Row { name: AT_ONCE, aim: 0.3, prepare: at_once },
+        Row {
+            name: "one-commit push with a vote; for git read: the same hook as pre-receive, this program too",
+            aim: None,
+            prepare: commit_with_vote,
+            against: Some(commit_with_pre_receive),
+        },
     ]
+}
+
+fn beside_git(name: &'static str, aim: f64, prepare: fn(&Store) -> Result<Case>) -> Row {
+    Row { name, aim: Some(aim), prepare, against: None }
 }
 
 fn advertise_packed(store: &Store) -> Result<Case> {
@@ -124,4 +142,42 @@ fn unpack_loose(store: &Store) -> Result<Case> {
 
 fn index_pack(store: &Store) -> Result<Case> {
     store.case("index-400k", |_| Ok(()), |seed| seed.history(400_000), UNPACKED)
+}
+
+fn two_among_refs(store: &Store) -> Result<Case> {
+    store.case(
+        "two-500k",
+        |seed| seed.packed_refs(500_000),
+        |seed| seed.update_refs(&[0, 250_000], Update::Atomic),
+        UNPACKED,
+    )
+}
+
+/// A hook as long as they are where it matters: it reads what is to change, and looks at each name.
+const HOOK: &str = "#!/bin/sh
+count=0
+while read -r old new name; do
+    case $name in
+    refs/heads/* | refs/tags/*) count=$((count + 1)) ;;
+    *) echo \"$name is not ours\" >&2; exit 1 ;;
+    esac
+done
+[ \"$count\" -gt 0 ] || exit 1
+exit 0
+";
+
+fn commit_with_vote(store: &Store) -> Result<Case> {
+    store.case(
+        "commit-vote",
+        |seed| {
+            seed.configure("receive.balancedAtomic", "true")?;
+            seed.hook("balanced_update", HOOK)
+        },
+        |seed| seed.one_commit(),
+        UNPACKED,
+    )
+}
+
+fn commit_with_pre_receive(store: &Store) -> Result<Case> {
+    store.case("commit-pre-receive", |seed| seed.hook("pre-receive", HOOK), |seed| seed.one_commit(), UNPACKED)
 }

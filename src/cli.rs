@@ -41,6 +41,10 @@ pub struct Cli {
     #[arg(long, conflicts_with = "http_backend_info_refs")]
     pub recover: bool,
 
+    /// What a push starts to settle what it does not wait for.
+    #[arg(long, hide = true, conflicts_with = "recover")]
+    pub recover_beside: bool,
+
     /// Do not look whether all that the new values need is there.
     #[arg(long, hide_short_help = true, overrides_with = "no_skip_connectivity_check")]
     pub skip_connectivity_check: bool,

@@ -9,6 +9,7 @@
 pub mod stderr;
 
 pub mod balanced;
+pub mod certificate;
 pub mod cli;
 pub mod command;
 pub mod config;

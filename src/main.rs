@@ -3,7 +3,11 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use balanced_receive_pack::{
-    balanced::settle::recover, cli::Cli, serve::serve, stderr, system_error, trace, wire::advertise::HungUp,
+    balanced::settle::{recover, recover_beside},
+    cli::Cli,
+    serve::serve,
+    stderr, system_error, trace,
+    wire::advertise::HungUp,
 };
 use signal_hook::{consts::SIGPIPE, low_level::emulate_default_handler};
 
@@ -17,7 +21,11 @@ fn main() -> ExitCode {
 
 /// Do what the command line asks for, or say why that cannot be.
 fn run(cli: &Cli) -> u8 {
-    let done = if cli.recover { recover(cli.git_dir()) } else { serve(cli).map(|()| true) };
+    let done = match (cli.recover, cli.recover_beside) {
+        (true, _) => recover(cli.git_dir()),
+        (_, true) => recover_beside(cli.git_dir()),
+        _ => serve(cli).map(|()| true),
+    };
     match done {
         Ok(all) => u8::from(!all),
         Err(error) if error.is::<HungUp>() => {

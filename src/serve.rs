@@ -2,6 +2,7 @@
 //!
 //! Each step is done elsewhere; here is their order, and what a refusal at one of them means for the others.
 
+mod certify;
 mod write;
 
 use std::{
@@ -14,7 +15,11 @@ use anyhow::{Context, Result};
 use bstr::{BStr, BString, ByteSlice};
 
 use crate::{
-    balanced::{journal::TransactionId, recover::Asked, settle::settle},
+    balanced::{
+        beside::{self, Beside},
+        transaction_id::TransactionId,
+    },
+    certificate::nonce::Nonce,
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
@@ -26,6 +31,7 @@ use crate::{
         database::Database,
         intake::{Intake, UnpackError},
         quarantine::Quarantine,
+        removals::Untouched,
         shallow::Shallow,
     },
     refs::{aliases, alternates, snapshot::Snapshot, transaction::Mode, visibility::HiddenRefs},
@@ -41,15 +47,14 @@ const READ_AHEAD: usize = 64 * 1024;
 /// Serve one push as the command line asks for it. Errors end the program with status 128; refused refs do not.
 pub fn serve(cli: &Cli) -> Result<()> {
     let (repository, config) = Repository::enter(cli.git_dir())?;
-    for finding in settle(&repository, &config, Asked::ByPush)? {
-        if finding.outcome.is_in_doubt() {
-            say!("warning: {finding}");
-        }
-    }
+    let mut beside = Beside::begin(&repository, &config)?;
     let shallow = Shallow::read(&repository)?;
     let mut snapshot = Snapshot::read(&repository)?;
+    let seed = config.cert_nonce_seed.as_ref().map(|seed| seed.as_bstr());
+    let nonce = seed.map(|seed| Nonce::issue(repository.given.as_ref(), repository.hash, seed)).transpose()?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        advertise(&repository, &config, &snapshot, shallow.roots(), session::id(), &mut io::stdout().lock())?;
+        let (roots, out) = (shallow.roots(), &mut io::stdout().lock());
+        advertise(&repository, &config, &snapshot, roots, nonce.as_ref(), session::id(), out)?;
     }
     if cli.http_backend_info_refs {
         return Ok(());
@@ -58,17 +63,29 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let read_ahead = if config.fsck.is_some() { 0 } else { READ_AHEAD };
     let stdin = io::stdin().as_fd().try_clone_to_owned().context("cannot read from stdin")?;
     let mut input = BufReader::with_capacity(read_ahead, File::from(stdin));
-    let Some(request) = Request::read(&mut input, repository.hash, &config)? else {
+    let request = Request::read(&mut input, repository.hash, &config)?;
+    let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
+    if request.commands.is_empty() {
+        // The end of a conversation that may have been a certificate of nothing.
+        sideband.finish().ok();
         return Ok(());
-    };
+    }
     if let Some(session) = &request.capabilities.session_id {
         trace::transfer("client-sid", session);
     }
-    if !cli.stateless_rpc {
-        // The client may have taken its time.
+    let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
+    if let Some(interval) = config.keep_alive {
+        sideband.keep_alive(interval)?;
+    }
+    let mut has_waited = !cli.stateless_rpc;
+    if let Some(beside) = &mut beside {
+        let names = request.commands.iter().map(|command| full_name(&repository, command.name()));
+        has_waited |= beside.wait_if_it_concerns(names, &repository, &config);
+    }
+    if has_waited {
+        // The client may have taken its time, and so may a hook.
         snapshot = snapshot.refresh(&repository)?;
     }
-    let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
     let options = request.push_options.as_deref().unwrap_or_default();
     let hooks = Hooks::new(&repository, &config, &sideband, options)?;
     let push = Push {
@@ -83,8 +100,13 @@ pub fn serve(cli: &Cli) -> Result<()> {
         sideband: &sideband,
         hooks: &hooks,
         request: &request,
+        nonce: nonce.as_ref(),
     };
-    push.carry_through(input)
+    push.carry_through(input)?;
+    if let Some(beside) = &mut beside {
+        beside.wait(beside::MOMENT);
+    }
+    Ok(())
 }
 
 /// A push, and all that its steps need to know.
@@ -103,14 +125,13 @@ struct Push<'a> {
     sideband: &'a Sideband,
     hooks: &'a Hooks<'a>,
     request: &'a Request,
+    /// What a push certificate has to repeat, if certificates are asked for.
+    nonce: Option<&'a Nonce<'a>>,
 }
 
 impl Push<'_> {
     fn carry_through(&self, input: BufReader<File>) -> Result<()> {
         let mut commands = self.request.commands.clone();
-        if let Some(interval) = self.config.keep_alive {
-            self.sideband.keep_alive(interval)?;
-        }
         let taken_in = if self.request.has_pack() { self.take_in(input).map(Some) } else { Ok(None) };
         let unpack_failure = taken_in.as_ref().err().map(|reason| BString::from(reason.to_string()));
         match taken_in {
@@ -135,12 +156,7 @@ impl Push<'_> {
 
     /// Read the pack into a quarantine, or say why it cannot be taken.
     fn take_in(&self, mut input: BufReader<File>) -> Result<Quarantine, UnpackError> {
-        let (repository, config, interrupts) = (self.repository, self.config, &self.interrupts);
-        let quarantine = match config.balanced_atomic {
-            true => Quarantine::create_for(&self.transaction, repository, config, interrupts),
-            false => Quarantine::create(repository, config, interrupts),
-        };
-        let quarantine = quarantine.map_err(|error| {
+        let quarantine = self.quarantine().map_err(|error| {
             // Its path is no business of the client's.
             say!("error: {}", system_error::chain(&error));
             UnpackError::no_quarantine()
@@ -165,17 +181,30 @@ impl Push<'_> {
         received.map(|()| quarantine)
     }
 
+    /// A place for what the push brings.
+    fn quarantine(&self) -> Result<Quarantine> {
+        let (repository, config, interrupts) = (self.repository, self.config, &self.interrupts);
+        match config.balanced_atomic {
+            true => Quarantine::create_for(&self.transaction, repository, config, interrupts),
+            false => Quarantine::create(repository, config, interrupts),
+        }
+    }
+
     fn has_progress(&self) -> bool {
         self.request.capabilities.side_band && !self.request.capabilities.quiet && !self.cli.quiet
     }
 
     /// Give every command its verdict, and carry out those that nothing speaks against.
-    fn decide_and_write(&self, quarantine: Option<Quarantine>, commands: &mut [Command]) -> Result<()> {
+    fn decide_and_write(&self, mut quarantine: Option<Quarantine>, commands: &mut [Command]) -> Result<()> {
+        self.refuse_unsigned_options(commands);
         let hidden = HiddenRefs::new(&self.config.hide_refs);
+        let mut untouched = None;
         if let Some(quarantine) = &quarantine
             && !self.cli.skip_connectivity_check
         {
-            self.refuse_incomplete(quarantine, &hidden, commands)?;
+            // A vote takes its time, and others may tidy up meanwhile.
+            untouched = self.config.balanced_atomic.then(|| Untouched::since_now(&self.database));
+            self.refuse_incomplete((&self.database, self.snapshot), quarantine, &hidden, commands)?;
         }
         self.refuse_hidden(&hidden, commands);
         proc_receive_refs::mark(&self.config.values, commands)?;
@@ -188,6 +217,7 @@ impl Push<'_> {
                 return Ok(());
             }
         }
+        self.certify(&mut quarantine, commands)?;
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
         let inside = self.hooks.inside(&environment);
         if inside.pre_receive(commands)?.is_refusal() {
@@ -198,7 +228,7 @@ impl Push<'_> {
             return Ok(());
         }
         if self.config.balanced_atomic {
-            return self.put_to_vote(quarantine, &inside, commands);
+            return self.put_to_vote(quarantine, untouched.as_ref(), &inside, commands);
         }
         let _kept = match quarantine.map(Quarantine::migrate).transpose() {
             Ok(kept) => kept,
@@ -224,17 +254,36 @@ impl Push<'_> {
     }
 
     /// All that a new value reaches must be there, in quarantine or behind what the repository vouches for.
-    fn refuse_incomplete(&self, quarantine: &Quarantine, hidden: &HiddenRefs, commands: &mut [Command]) -> Result<()> {
+    fn refuse_incomplete(
+        &self,
+        (database, snapshot): (&Database, &Snapshot),
+        quarantine: &Quarantine,
+        hidden: &HiddenRefs,
+        commands: &mut [Command],
+    ) -> Result<()> {
         let alternates = alternates::tips(self.repository, self.config);
         let grounds = Grounds {
-            database: &self.database.with_quarantine(quarantine.dir(), self.repository.hash)?,
-            tips: &Tips { repository: self.repository, snapshot: self.snapshot, hidden, alternates: &alternates },
+            database: &database.with_quarantine(quarantine.dir(), self.repository.hash)?,
+            tips: &Tips { repository: self.repository, snapshot, hidden, alternates: &alternates },
             config: self.config,
             shallow: self.shallow,
             client_shallow: &self.request.shallow,
         };
         connectivity::check(&grounds, self.sideband, self.has_progress(), commands);
         Ok(())
+    }
+
+    /// True if nothing of that was removed since, so far as anybody can have.
+    fn is_still_complete(&self, quarantine: &Quarantine, untouched: &Untouched, commands: &[Command]) -> Result<bool> {
+        if untouched.holds() {
+            return Ok(true);
+        }
+        let mut commands: Vec<Command> = commands.iter().filter(|command| !command.is_refused()).cloned().collect();
+        // As they are now: the ref that vouched for an object may be gone as well.
+        let (database, snapshot) = (Database::open(self.repository)?, Snapshot::read(self.repository)?);
+        let hidden = HiddenRefs::new(&self.config.hide_refs);
+        self.refuse_incomplete((&database, &snapshot), quarantine, &hidden, &mut commands)?;
+        Ok(!commands.iter().any(Command::is_refused))
     }
 
     /// A client cannot see hidden refs, and must not guess at them.
@@ -271,7 +320,7 @@ impl Push<'_> {
     }
 
     fn full_name(&self, name: &BStr) -> BString {
-        [self.repository.namespace.as_slice(), name].concat().into()
+        full_name(self.repository, name)
     }
 
     fn report(&self, unpack_failure: Option<&BStr>, commands: &[Command]) {
@@ -282,6 +331,11 @@ impl Push<'_> {
                 .ok();
         }
     }
+}
+
+/// The name of a ref in the repository that is `name` in the namespace of the push.
+fn full_name(repository: &Repository, name: &BStr) -> BString {
+    [repository.namespace.as_slice(), name].concat().into()
 }
 
 fn refuse_all(commands: &mut [Command], why: &Refusal) {

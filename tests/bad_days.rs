@@ -9,10 +9,7 @@ use std::{
 };
 
 use nix::sys::signal::{Signal, kill};
-use support::balanced::{Balanced, Pushed, eventually, process_in};
-
-/// A push of every kind of change: an update of a loose ref and of a packed one, a creation, the deletion of a packed ref.
-const EVERY_KIND: [&str; 4] = ["next:main", "side:old", "next2:deep/in/here", ":refs/tags/v1"];
+use support::balanced::{Balanced, EVERY_KIND, Pushed, eventually, process_in};
 
 /// A yes, with packed-refs locked by somebody who never frees it: the push is decided, and cannot be carried out.
 const YES_BUT_STUCK: &str = r#"echo "$1" >>"$SEEN"; [ "$1" != prepared ] || : >packed-refs.lock"#;
@@ -83,6 +80,30 @@ fn what_is_decided_waits_for_objects_that_are_gone() {
     let (exit, printed) = balanced.recover();
     assert!(exit == 0 && printed.contains("carried out"), "{printed}");
     assert_eq!(balanced.value("main"), balanced.theirs("next"));
+}
+
+#[test]
+fn a_decision_waits_for_an_object_that_lies_below_the_new_values() {
+    let balanced = Balanced::new();
+    // There, and reached by nobody; so it is not written to the quarantine once more.
+    balanced.scene.git("server.git", &["fetch", "-q", "../client.git", "next:gone"]);
+    balanced.scene.git("server.git", &["update-ref", "-d", "refs/heads/gone"]);
+    let next = balanced.theirs("next");
+    let object = balanced.path("server.git/objects").join(&next[..2]).join(&next[2..]);
+    balanced.config("receive.balancedTimeout", "1");
+    balanced.config("core.packedRefsTimeout", "50");
+    balanced.hook(YES_BUT_STUCK);
+    assert!(!balanced.push(&["next2:main", "side:old"]).accepted);
+    fs::remove_file(balanced.path("server.git/packed-refs.lock")).unwrap();
+    let refs = balanced.refs();
+    fs::rename(&object, balanced.path("hidden")).unwrap();
+    let (exit, printed) = balanced.recover();
+    assert!(exit == 1 && printed.contains("an object that its new values need is missing"), "{printed}");
+    assert_eq!(balanced.refs(), refs);
+    fs::rename(balanced.path("hidden"), &object).unwrap();
+    let (exit, printed) = balanced.recover();
+    assert!(exit == 0 && printed.contains("carried out"), "{printed}");
+    balanced.check_clean();
 }
 
 #[test]
@@ -250,5 +271,44 @@ fn a_full_disk_refuses_or_delays_and_never_mixes() {
             balanced.push(&EVERY_KIND).expect_yes();
         }
         balanced.check_clean();
+    }
+}
+
+#[test]
+fn objects_that_are_tidied_away_during_the_vote_are_missed_before_the_yes_counts() {
+    // What the pushed commit is on, `side`, is there: since a ref reaches it, which goes, or as what a deleted one left.
+    for is_reached in [true, false] {
+        for tidies_up in [true, false] {
+            let balanced = Balanced::new();
+            let commit = "commit refs/heads/onside\ncommitter C <c@example.org> 1700000000 +0000\ndata 0\n\
+                          from refs/heads/side\nM 100644 inline x\ndata 1\nx\n";
+            balanced.scene.feed("client.git", &["fast-import", "--quiet"], commit.as_bytes());
+            balanced.scene.git("server.git", &["fetch", "-q", "../client.git", "side:keeper"]);
+            if !is_reached {
+                balanced.scene.git("server.git", &["update-ref", "-d", "refs/heads/keeper"]);
+            }
+            let deletes = if is_reached { "git update-ref -d refs/heads/keeper" } else { ":" };
+            let tidies = if tidies_up { "git gc --prune=now -q" } else { ":" };
+            balanced.hook(&format!(
+                "[ \"$1\" = prepared ] || exit 0
+                unset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+                {{ {deletes}; {tidies}; }} >&2"
+            ));
+            let before = balanced.refs();
+            let pushed = balanced.push(&["onside:new", "next:main"]);
+            balanced.check_clean();
+            if !tidies_up {
+                pushed.expect_yes();
+                continue;
+            }
+            pushed.expect_no("atomic transaction failed");
+            assert!(pushed.said.contains("objects that it needs were removed during the vote"), "{}", pushed.said);
+            let kept = |line: &&str| !line.contains("refs/heads/keeper");
+            assert_eq!(balanced.refs(), before.lines().filter(kept).collect::<Vec<_>>().join("\n"));
+            // Whoever pushes again sends what is needed.
+            balanced.hook("");
+            balanced.push(&["onside:new", "next:main"]).expect_yes();
+            balanced.check_clean();
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use nix::sys::signal::{Signal, kill};
 use support::{
-    balanced::{Balanced, Pushed, eventually, process_in},
+    balanced::{Balanced, EVERY_KIND, Pushed, WAITS, eventually, killed_while_asked, process_in},
     ours,
 };
 
@@ -15,24 +15,6 @@ const RECORDS: &str = r#"{ echo "== $1"; cat; } >>"$SEEN""#;
 
 /// Says how it is called, and no.
 const NO: &str = r#"echo "$1" >>"$SEEN"; [ "$1" != prepared ]"#;
-
-/// Waits for a word in the file `answer`, which is its exit status.
-const WAITS: &str = r#"
-echo "$1" >>"$SEEN"
-[ "$1" = prepared ] || exit 0
-echo "$PPID" >"$SEEN.push"
-echo "$$" >"$SEEN.hook"
-until [ -e "$SEEN.answer" ]; do sleep 0.01; done
-exit "$(cat "$SEEN.answer")"
-"#;
-
-fn answer(balanced: &Balanced, status: &str) {
-    fs::write(balanced.path("written"), status).unwrap();
-    fs::rename(balanced.path("written"), balanced.path("seen.answer")).unwrap();
-}
-
-/// A push of every kind of change: an update of a loose ref and of a packed one, a creation, the deletion of a packed ref.
-const EVERY_KIND: [&str; 4] = ["next:main", "side:old", "next2:deep/in/here", ":refs/tags/v1"];
 
 #[test]
 fn a_yes_commits_every_ref() {
@@ -189,7 +171,7 @@ fn a_client_that_hangs_up_does_not_change_the_vote() {
         let program = process_in(&balanced.path("seen.push"));
         push.kill().unwrap();
         push.wait().unwrap();
-        answer(&balanced, status);
+        balanced.answer(status);
         eventually("the end of the push", || has_ended(program).then_some(()));
         if status == "0" {
             assert_eq!(balanced.value("main"), balanced.theirs("next"));
@@ -309,7 +291,7 @@ fn two_votes_on_one_ref_do_not_meet() {
     process_in(&balanced.path("seen.push"));
     let second = balanced.push(&["next2:y", "next:main"]);
     assert!(!second.accepted, "{}", second.said);
-    answer(&balanced, "0");
+    balanced.answer("0");
     Pushed::of(first).expect_yes();
     assert_eq!(balanced.value("y"), "");
     balanced.check_clean();
@@ -351,19 +333,6 @@ fn what_is_decided_and_cannot_be_written_is_finished_later() {
     assert_eq!(balanced.value("refs/tags/v1"), "");
     assert!(balanced.seen().contains("== committed"));
     balanced.check_clean();
-}
-
-/// A push that was killed while its hook was asked, and its hook with it if `both`.
-fn killed_while_asked(both: bool) -> Balanced {
-    let balanced = Balanced::with_hook(WAITS);
-    let push = balanced.start_push(&EVERY_KIND);
-    let (program, hook) = (process_in(&balanced.path("seen.push")), process_in(&balanced.path("seen.hook")));
-    kill(program, Signal::SIGKILL).unwrap();
-    if both {
-        kill(hook, Signal::SIGKILL).unwrap();
-    }
-    assert!(!Pushed::of(push).accepted);
-    balanced
 }
 
 #[test]
@@ -457,7 +426,7 @@ fn a_copy_made_during_a_vote_is_settled_by_name_and_asks_nobody() {
     );
     assert!(!copy.join("balanced").exists() && !copy.join("refs/heads/main.lock").is_symlink());
     // The vote itself has not noticed.
-    answer(&balanced, "0");
+    balanced.answer("0");
     Pushed::of(push).expect_yes();
     balanced.check_clean();
 }

@@ -111,6 +111,9 @@ differences! {
     /// Later: the flag is not known to 2.47.
     missing_objects_and_no_check: push().argument("--skip-connectivity-check").objects(&["next"]).update("refs/heads/main", "main", "next")
         => ["ok refs/heads/main"], "";
+    /// Better: the certificate of a deletion waits in a quarantine too, so that a refused push leaves nothing behind.
+    a_signed_deletion_has_a_quarantine: push().delete("refs/heads/topic", "topic").config("gpg.program", "true").hook("pre-receive", "ls $GIT_QUARANTINE_PATH/*/*; git cat-file -t $GIT_PUSH_CERT").certified("x\n", |_| "-----BEGIN PGP SIGNATURE-----\n".into())
+        => ["ok refs/heads/topic"], "blob\n";
     /// Better: after a hook's veto git dies without a report.
     a_veto_of_the_reference_transaction_hook: push().hook("reference-transaction", "test $1 != prepared").update("refs/heads/main", "main", "next")
         => ["ng refs/heads/main failed to update ref"], "in 'prepared' phase, update aborted by the reference-transaction hook";

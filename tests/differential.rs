@@ -410,6 +410,32 @@ cases! {
     maintenance_is_switched_off: push().config("receive.autogc", "false").config("gc.auto", "1").config("maintenance.autoDetach", "false").recording(&["pre-auto-gc"], "echo shall it be; exit 1").update("refs/heads/main", "main", "many");
 }
 
+/// A certificate around the commands so far, which a gpg that knows everybody finds good, and hooks that write down what they see.
+fn signed(push: Push) -> Push {
+    let gpg = "printf '#!/bin/sh\\ncat >/dev/null; echo \"[GNUPG:] GOODSIG 12 A U Thor\"\\n' >gpg; chmod +x gpg";
+    let push = push.shell(gpg).shell("git -C server.git config gpg.program $PWD/gpg").recording(&RECEIVE_HOOKS, "");
+    push.certified("certificate version 0.1\n", |_| "-----BEGIN PGP SIGNATURE-----\n".into())
+}
+
+// Who signed it (§10); a push that is refused whole leaves a certificate behind in git, and so is not here
+cases! {
+    certificates;
+    a_signed_push: signed(push().delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/tags/v2", "v2"));
+    a_signed_push_of_many_objects: signed(push().config("receive.unpackLimit", "1").create("refs/heads/new", "many"));
+    a_signed_push_of_checked_objects: signed(push().config("receive.fsckObjects", "true").create("refs/heads/new", "many"));
+    a_signed_push_at_once: signed(push().atomic().delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next"));
+    a_signed_push_of_which_a_part_is_refused: signed(push().create("refs/heads/.x", "next").update("refs/heads/main", "main", "next"));
+    a_signed_push_of_which_the_update_hook_declines_a_part: signed(push().create("refs/heads/a", "next").create("refs/heads/b", "next")).hook("update", "test $1 != refs/heads/a");
+    a_signed_push_without_side_band: signed(push().capabilities("report-status object-format=HASH").update("refs/heads/main", "main", "next"));
+    a_signed_push_without_a_report: signed(push().capabilities("object-format=HASH").update("refs/heads/main", "main", "next"));
+    a_signed_request_without_state: signed(push().argument("--stateless-rpc").update("refs/heads/main", "main", "next"));
+    a_signed_push_into_a_namespace: signed(push().env("GIT_NAMESPACE", "a").create("refs/heads/new", "next"));
+    a_signed_push_to_a_work_tree: signed(push().work_tree().create("refs/heads/new", "next"));
+    a_signed_push_of_which_proc_receive_is_not_told: signed(push().config("receive.procReceiveRefs", "refs/for").create("refs/for/main", "next").create("refs/heads/new", "next")).hook("proc-receive", "env | grep -c ^GIT_PUSH >>../seen; exit 1").own_words();
+    a_certificate_of_another_format: push().capabilities("report-status object-format=md5").update("refs/heads/main", "main", "next").certified("x\n", |_| String::new());
+    a_certificate_that_is_malformed: push().update("refs/heads/main", "main", "next").certificate(b"certificate version 0.1\n");
+}
+
 /// A commit whose author has no e-mail address, and a tree with an entry `.git`, as branches of the client.
 const UNSOUND: &str = "
     tree=$(git -C client.git rev-parse next^{tree})

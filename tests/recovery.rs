@@ -11,8 +11,8 @@ use std::{
 
 use balanced_receive_pack::{
     balanced::{
-        format::TransactionId,
         recover::{Asked, Finding, Outcome, Parties, Recovery, Verdict},
+        transaction_id::TransactionId,
     },
     config::{Config, LogRefs, Settings},
     interrupt::Interrupts,
@@ -41,7 +41,7 @@ const VOTE: &str = "KILLED_PUSH_VOTE";
 fn the_push_that_others_kill() {
     let Some(path) = std::env::var_os(REPOSITORY) else { return };
     if std::env::var_os(RECOVER).is_some() {
-        recover(&repository(Path::new(&path)), Asked::ByPush, Verdict::Yes);
+        recover(&repository(Path::new(&path)), Asked::Beside, Verdict::Yes);
         return;
     }
     let id = |hex: &str| ObjectId::from_hex(hex.as_bytes()).unwrap();
@@ -60,7 +60,7 @@ fn the_push_that_others_kill() {
         config.log_all_ref_updates = LogRefs::Usual;
         let queued = Queued::new(&repository, &config, &interrupts, edits).unwrap();
         let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-        let settled = prepared.open_vote(None, &[]).unwrap().decide().unwrap().commit(&|| {}).unwrap();
+        let settled = prepared.open_vote(None, &[], &[]).unwrap().decide().unwrap().commit(&|| {}).unwrap();
         assert!(settled.told().outcomes.iter().all(Result::is_ok));
         return;
     }
@@ -104,7 +104,7 @@ fn push_under_strace(strace: &Path, injection: &str, server: &Server, edits: &[E
 
 fn under_strace(strace: &Path, injection: &str, server: &Server) -> Command {
     let mut command = Command::new(strace);
-    command.args(["-f", "-qqq", "-o", "/dev/null", "-e", injection]);
+    command.args(["-f", "-qqq", "-e", injection, "-o"]).arg(server.scene.path("strace.log"));
     command.arg(std::env::current_exe().unwrap()).args(["--exact", "the_push_that_others_kill"]);
     command.env(REPOSITORY, &server.repository.git_dir);
     command
@@ -116,10 +116,11 @@ fn recover(repository: &Repository, asked: Asked, verdict: Verdict) -> (Vec<Find
     let interrupts = Interrupts::default();
     let mut told = Vec::new();
     let mut parties = Parties {
-        ask: &mut |_, _| verdict,
-        bring_in: &mut |path| panic!("there is no {}", path.display()),
-        clear: &mut |path| panic!("there is no {}", path.display()),
-        tell: &mut |_, _, committed| told.push(committed),
+        ask: &mut |_| verdict,
+        bring_in: &mut |_, path| panic!("there is no {}", path.display()),
+        find_objects: &mut |_| Ok(()),
+        clear: &mut |_, path| panic!("there is no {}", path.display()),
+        tell: &mut |_, committed| told.push(committed),
     };
     let findings = Recovery { repository, config: &config, interrupts: &interrupts, asked }.run(&mut parties).unwrap();
     (findings, told)
@@ -153,7 +154,7 @@ fn a_push_killed_at_any_change_of_a_file_leaves_all_old_or_all_new_and_nothing_e
             } else {
                 done += 1
             }
-            let (findings, told) = recover(&server.repository, Asked::ByPush, Verdict::Unknown);
+            let (findings, told) = recover(&server.repository, Asked::Beside, Verdict::Unknown);
             assert!(findings.iter().all(|finding| finding.outcome == Outcome::Undone));
             assert_eq!(told, []);
             assert_eq!(server.refs(), refs, "recovered after {call} {count}");
@@ -192,14 +193,14 @@ fn a_vote_whose_process_is_killed_ends_as_the_last_word_on_it_was() {
             assert!(refs == before || refs == after, "killed at {call} {count}: {refs:#?}");
             // Nobody knows at first, and what was asked stays as it is.
             let held = server.listing();
-            let (findings, told) = recover(&server.repository, Asked::ByPush, Verdict::Unknown);
+            let (findings, told) = recover(&server.repository, Asked::Beside, Verdict::Unknown);
             if findings.iter().any(|finding| finding.outcome == Outcome::InDoubt) {
                 in_doubt += 1;
                 assert_eq!(server.listing(), held);
                 assert_eq!(told, []);
             }
             let verdict = if in_doubt % 2 == 0 { Verdict::Yes } else { Verdict::No };
-            let (more, told_more) = recover(&server.repository, Asked::ByPush, verdict);
+            let (more, told_more) = recover(&server.repository, Asked::Beside, verdict);
             let outcome = findings.into_iter().chain(more).next_back().map(|finding| finding.outcome);
             let told = [told, told_more].concat();
             let refs_now = server.refs();
@@ -245,13 +246,13 @@ fn a_recovery_that_is_killed_is_finished_by_the_next() {
             let database = Database::open(&server.repository).unwrap();
             let queued = Queued::new(&server.repository, &server.config, &server.interrupts, edits.clone()).unwrap();
             let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-            drop(prepared.open_vote(None, &[]).unwrap().decide().unwrap());
+            drop(prepared.open_vote(None, &[], &[]).unwrap().decide().unwrap());
             let injection = format!("inject={call}:signal=KILL:when={count}");
             let status = under_strace(&strace, &injection, &server).env(RECOVER, "1").output().unwrap().status;
             let place = format!("{call} {count}");
             let refs = server.refs();
             assert!(refs == before || refs == after, "{place}: {refs:#?}");
-            let (findings, _) = recover(&server.repository, Asked::ByPush, Verdict::Unknown);
+            let (findings, _) = recover(&server.repository, Asked::Beside, Verdict::Unknown);
             assert!(findings.iter().all(|finding| finding.outcome == Outcome::CarriedOut), "{place}: {findings:?}");
             assert_eq!(server.refs(), after, "{place}");
             let lines = fs::read_to_string(server.path("logs/refs/heads/loose")).unwrap().lines().count();
@@ -267,6 +268,75 @@ fn a_recovery_that_is_killed_is_finished_by_the_next() {
     assert!(killed > 30, "{killed}");
 }
 
+/// What the edits of a push have made of the refs, if it was killed right after packed-refs was renamed.
+fn killed_when_renamed(strace: &Path, server: &Server, edits: &[Edit]) -> bool {
+    for count in 1.. {
+        server.scene.restore();
+        let status = push_under_strace(strace, &format!("inject=unlink:signal=KILL:when={count}"), server, edits, true);
+        if status.signal().is_none() {
+            return false;
+        }
+        let packed = fs::read_to_string(server.path("packed-refs")).unwrap_or_default();
+        if edits.iter().all(|edit| packed.contains(&edit.name.to_string())) {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn refs_that_are_to_be_packed_alone_get_no_loose_file_from_recovery_either() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    let server = Server::make();
+    server.scene.save();
+    let edits: Vec<_> = (0..120).map(|number| server.edit(&format!("refs/heads/{number}"), None, Some(5))).collect();
+    assert!(killed_when_renamed(&strace, &server, &edits));
+    let (findings, _) = recover(&server.repository, Asked::ByName, Verdict::Unknown);
+    assert!(matches!(&findings[..], [only] if only.outcome == Outcome::CarriedOut), "{findings:?}");
+    assert_eq!(server.refs().len(), 120);
+    assert_eq!(fs::read_dir(server.path("refs/heads")).unwrap().count(), 0);
+    server.check_clean();
+}
+
+#[test]
+fn a_call_that_fails_refuses_all_or_nothing() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    let server = with_five_refs();
+    let (before, edits) = (server.refs(), five_edits(&server));
+    server.scene.save();
+    server.succeed(Mode::AllOrNone, edits.clone());
+    let after = server.refs();
+    let (mut refused, mut accepted) = (0, 0);
+    for call in ["fsync", "fdatasync", "rename", "symlink"] {
+        for vote in [false, true] {
+            for count in 1.. {
+                server.scene.restore();
+                let injection = format!("inject={call}:error=EIO:when={count}");
+                let status = push_under_strace(&strace, &injection, &server, &edits, vote);
+                let place = format!("{call} {count} {vote}");
+                let refs = server.refs();
+                assert!(refs == before || refs == after, "{place}: {refs:#?}");
+                let (findings, _) = recover(&server.repository, Asked::ByName, Verdict::No);
+                match findings.first().map(|finding| &finding.outcome) {
+                    None => assert_eq!(status.success(), refs == after, "{place}"),
+                    // Nothing was said yet.
+                    Some(_) => assert!(!status.success(), "{place}: {findings:?}"),
+                }
+                if !fs::read_to_string(server.scene.path("strace.log")).unwrap().contains("(INJECTED)") {
+                    assert!(status.success());
+                    break;
+                }
+                server.check_clean();
+                match status.success() {
+                    true => accepted += 1,
+                    false => refused += 1,
+                }
+            }
+        }
+    }
+    assert!(refused > 20 && accepted > 0, "{refused} and {accepted}");
+}
+
 #[test]
 fn a_vote_of_one_ref_commits_by_its_loose_file() {
     let server = with_five_refs();
@@ -276,7 +346,7 @@ fn a_vote_of_one_ref_commits_by_its_loose_file() {
         let edits = vec![server.edit(name, old, Some(5))];
         let queued = Queued::new(&server.repository, &server.config, &server.interrupts, edits).unwrap();
         let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-        let voting = prepared.open_vote(None, &[]).unwrap();
+        let voting = prepared.open_vote(None, &[], &[]).unwrap();
         assert_eq!(voting.updates().len(), 1);
         voting.decide().unwrap().commit(&|| {}).unwrap().told();
         assert!(server.refs().contains(&server.line(name, 5)));
@@ -292,7 +362,7 @@ fn a_no_leaves_no_trace() {
     let database = Database::open(&server.repository).unwrap();
     let queued = Queued::new(&server.repository, &server.config, &server.interrupts, five_edits(&server)).unwrap();
     let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-    let voting = prepared.open_vote(None, &[]).unwrap();
+    let voting = prepared.open_vote(None, &[], &[]).unwrap();
     assert_eq!(server.git(&["rev-parse", "refs/heads/gone"]), server.commits[0].to_string());
     drop(voting);
     assert_eq!(server.listing(), before);
@@ -304,8 +374,8 @@ fn a_decision_that_is_dropped_is_left_for_recovery() {
     let database = Database::open(&server.repository).unwrap();
     let queued = Queued::new(&server.repository, &server.config, &server.interrupts, five_edits(&server)).unwrap();
     let prepared = queued.prepare_for_vote(&database, TransactionId::new(), None).unwrap();
-    drop(prepared.open_vote(None, &[]).unwrap().decide().unwrap());
-    let (findings, told) = recover(&server.repository, Asked::ByPush, Verdict::Unknown);
+    drop(prepared.open_vote(None, &[], &[]).unwrap().decide().unwrap());
+    let (findings, told) = recover(&server.repository, Asked::Beside, Verdict::Unknown);
     assert!(matches!(&findings[..], [only] if only.outcome == Outcome::CarriedOut), "{findings:?}");
     assert_eq!(told, [true]);
     assert!(server.refs().contains(&server.line("refs/heads/new", 5)));
@@ -360,7 +430,7 @@ fn what_a_living_push_holds_stays() {
     let queued = Queued::new(&server.repository, &server.config, &server.interrupts, five_edits(&server)).unwrap();
     let prepared = queued.prepare(&database, Mode::AllOrNone, None).unwrap();
     let held = server.listing();
-    for asked in [Asked::ByPush, Asked::ByName] {
+    for asked in [Asked::Beside, Asked::ByName] {
         let findings = recover(&server.repository, asked, Verdict::Yes).0;
         assert!(matches!(&findings[..], [only] if only.outcome == Outcome::Busy), "{findings:?}");
         assert_eq!(server.listing(), held);
@@ -387,7 +457,7 @@ fn a_journal_of_elsewhere_is_settled_only_when_asked_for_by_name() {
     let copy = server.scene.path("copy");
     assert!(Command::new("cp").args(["-a"]).arg(&server.repository.git_dir).arg(&copy).status().unwrap().success());
     let there = repository(&copy);
-    let findings = recover(&there, Asked::ByPush, Verdict::Unknown).0;
+    let findings = recover(&there, Asked::Beside, Verdict::Unknown).0;
     assert!(matches!(&findings[..], [only] if matches!(only.outcome, Outcome::Foreign(_))), "{findings:?}");
     assert!(copy.join("balanced").exists());
     let findings = recover(&there, Asked::ByName, Verdict::Unknown).0;
@@ -406,7 +476,7 @@ fn a_journal_that_was_cut_short_does_not_hide_the_locks() {
         fs::write(&journal, text.split_inclusive('\n').take(left).collect::<String>()).unwrap();
         if left < 2 {
             // Nobody can tell whose it is, but the administrator may know.
-            let findings = recover(&server.repository, Asked::ByPush, Verdict::Unknown).0;
+            let findings = recover(&server.repository, Asked::Beside, Verdict::Unknown).0;
             assert!(matches!(&findings[..], [only] if matches!(only.outcome, Outcome::Foreign(_))), "{findings:?}");
         }
         let findings = recover(&server.repository, Asked::ByName, Verdict::Unknown).0;
@@ -421,7 +491,7 @@ fn locks_of_git_are_not_recovered() {
     let server = killed_when_locked(&strace);
     fs::remove_file(server.path("refs/heads/loose.lock")).unwrap();
     fs::write(server.path("refs/heads/loose.lock"), "").unwrap();
-    recover(&server.repository, Asked::ByPush, Verdict::Unknown);
+    recover(&server.repository, Asked::Beside, Verdict::Unknown);
     assert!(server.path("refs/heads/loose.lock").exists());
     fs::remove_file(server.path("refs/heads/loose.lock")).unwrap();
     server.check_clean();

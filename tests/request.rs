@@ -9,7 +9,6 @@ use balanced_receive_pack::{
     config::{Config, Settings},
     wire::request::Request,
 };
-use bstr::ByteSlice;
 use support::{gits, ours, push::pkt_line, scene::Scene};
 
 const NULL: &str = "0000000000000000000000000000000000000000";
@@ -30,7 +29,7 @@ fn config(settings: impl FnOnce(&mut Config)) -> Config {
     config
 }
 
-fn read(bytes: &[u8], config: &Config) -> anyhow::Result<Option<Request>> {
+fn read(bytes: &[u8], config: &Config) -> anyhow::Result<Request> {
     Request::read(&mut Cursor::new(bytes), gix::hash::Kind::Sha1, config)
 }
 
@@ -92,7 +91,7 @@ fn the_pack_stays_on_the_stream() {
     let bytes = [bytes.concat(), b"PACK and so on".to_vec()].concat();
     let mut input = Cursor::new(bytes);
     let config = config(|config| config.advertise_push_options = true);
-    let request = Request::read(&mut input, gix::hash::Kind::Sha1, &config).unwrap().unwrap();
+    let request = Request::read(&mut input, gix::hash::Kind::Sha1, &config).unwrap();
     assert!(request.has_pack());
     assert_eq!((request.shallow.len(), request.push_options), (1, Some(vec!["a".into()])));
     let mut rest = String::new();
@@ -104,11 +103,11 @@ fn the_pack_stays_on_the_stream() {
 fn capabilities_count_only_where_advertised() {
     let all = "report-status report-status-v2 side-band-64k quiet atomic push-options agent=git/2 session-id=s object-format=sha1";
     let bytes = [flushed(&[&format!("{ID} {NULL} refs/heads/x\0 {all}\n")]), b"0000".to_vec()].concat();
-    let agreed = read(&bytes, &config(|config| config.advertise_push_options = true)).unwrap().unwrap().capabilities;
+    let agreed = read(&bytes, &config(|config| config.advertise_push_options = true)).unwrap().capabilities;
     assert!(agreed.report_status && agreed.report_status_v2 && agreed.side_band && agreed.quiet);
     assert!(agreed.atomic && agreed.push_options);
     assert_eq!((agreed.agent.unwrap(), agreed.session_id.unwrap()), ("git/2".into(), "s".into()));
-    let other = read(&bytes, &config(|config| config.advertise_atomic = false)).unwrap().unwrap();
+    let other = read(&bytes, &config(|config| config.advertise_atomic = false)).unwrap();
     assert!(!other.capabilities.atomic && !other.capabilities.push_options && other.push_options.is_none());
     assert!(!other.has_pack());
 }
@@ -116,7 +115,7 @@ fn capabilities_count_only_where_advertised() {
 #[test]
 fn a_capability_is_a_whole_word() {
     let bytes = flushed(&[&format!("{ID} {NULL} refs/heads/x\0xreport-status report-status-v quiet=1 side-band-64kk")]);
-    let found = read(&bytes, &config(|_| ())).unwrap().unwrap().capabilities;
+    let found = read(&bytes, &config(|_| ())).unwrap().capabilities;
     assert!(!found.report_status && !found.report_status_v2 && !found.side_band);
     assert!(found.quiet);
 }
@@ -127,12 +126,21 @@ fn the_updates_of_a_certificate_are_those_before_its_signature() {
     let signature = "-----BEGIN PGP SIGNATURE-----\nof some kind\n-----END PGP SIGNATURE-----\n";
     let texts =
         ["push-cert\0report-status\n", "certificate version 0.1\n", "\n", &delete, signature, "push-cert-end\n"];
-    let request = read(&flushed(&texts), &config(|_| ())).unwrap().unwrap();
+    let request = read(&flushed(&texts), &config(|_| ())).unwrap();
     assert_eq!(request.commands.len(), 1);
     assert_eq!(request.commands[0].name(), "refs/heads/x");
-    assert!(request.certificate.unwrap().contains_str("PGP"));
+    assert_eq!(request.certificate.unwrap().signature(), signature);
     let both = [lines(&[delete.trim_end()]), flushed(&texts)].concat();
     assert!(read(&both, &config(|_| ())).unwrap_err().to_string().starts_with("protocol error: updates both in"));
+}
+
+#[test]
+fn a_line_of_a_certificate_ends_at_a_nul() {
+    let delete = format!("{ID} {NULL} refs/heads/x\0hidden\n");
+    let texts = ["push-cert\0", "x\0y\n", "\n", "\n", &delete, "push-cert-end\n\0"];
+    let request = read(&flushed(&texts), &config(|_| ())).unwrap();
+    assert_eq!(request.certificate.unwrap().text(), &*format!("x\n\n{ID} {NULL} refs/heads/x"));
+    assert_eq!(request.commands[0].name(), "refs/heads/x");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{fmt::Write, io};
 use bstr::BStr;
 use gix::ObjectId;
 
-use super::journal::TransactionId;
+use super::transaction_id::TransactionId;
 
 /// A question to `balanced_update` (balanced_update(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]

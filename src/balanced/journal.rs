@@ -12,10 +12,14 @@ use std::{
 };
 
 use bstr::{BStr, BString, ByteSlice};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
 
-pub use super::format::TransactionId;
-use super::format::{Checksum, Intent, State, Text};
+use super::{
+    format::{Checksum, State, Text},
+    intent::Intent,
+    survivors::Group,
+    transaction_id::TransactionId,
+};
 use crate::{
     interrupt::Doomed,
     refs::{
@@ -25,12 +29,16 @@ use crate::{
     shared_mode::create_dir,
 };
 
+/// Bytes for the lines that come after what is voted upon.
+const ROOM: usize = 256;
+
 /// The directory of all journals.
 pub fn directory(common_dir: &Path) -> PathBuf {
     common_dir.join("balanced")
 }
 
-/// A journal that this process writes. It is locked, and goes with all that is staged beside it when it is dropped.
+/// A journal that this process writes. It is locked, and goes with all that is staged beside it when it is dropped, unless it
+/// was [taken over](Self::adopt) or [left](Self::leave).
 #[derive(Debug)]
 pub struct Journal {
     id: TransactionId,
@@ -42,6 +50,8 @@ pub struct Journal {
     announced: BTreeSet<BString>,
     /// Each state is on disk before what it allows is done.
     durable: bool,
+    /// Somebody else is to find it.
+    stays: bool,
     doomed: Option<Doomed>,
     staging_doomed: Option<Doomed>,
     /// Of the directory that it is in, which goes with the last journal.
@@ -97,6 +107,7 @@ impl Journal {
             checksum,
             announced: refs,
             durable,
+            stays: false,
             doomed,
             staging_doomed,
             _directory: in_directory,
@@ -108,7 +119,8 @@ impl Journal {
         Ok(this)
     }
 
-    /// Take over the journal of a dead process, which says this much: `file` is locked, and the file at `path`.
+    /// Take over the journal of a dead process, which says this much: `file` is locked, and the file at `path`. It stays when
+    /// it is dropped.
     pub fn adopt(
         id: TransactionId,
         file: Flock<File>,
@@ -122,8 +134,7 @@ impl Journal {
         (&*file).seek(SeekFrom::End(0))?;
         let staging = path.with_file_name(format!("{id}.d"));
         let in_directory = goes_when_empty(path.parent().unwrap_or(&path), locksmith)?;
-        let ((), doomed) = locksmith.interrupts.create(&path, |_| Ok(()))?;
-        let mut this = Journal {
+        Ok(Journal {
             id,
             file,
             path,
@@ -131,15 +142,11 @@ impl Journal {
             checksum,
             announced: BTreeSet::new(),
             durable: true,
-            doomed: Some(doomed),
+            stays: true,
+            doomed: None,
             staging_doomed: None,
             _directory: in_directory,
-        };
-        if this.staging.is_dir() {
-            let ((), doomed) = locksmith.interrupts.create(&this.staging, |_| Ok(()))?;
-            this.staging_doomed = Some(doomed);
-        }
-        Ok(this)
+        })
     }
 
     /// A file that is locked before anybody can find it under the name of a journal.
@@ -195,7 +202,16 @@ impl Journal {
 
     /// Write down what is voted upon.
     pub fn open_vote(&mut self, intent: &Intent) -> io::Result<()> {
-        self.append(Text::behind(&self.checksum).intent(intent).state(State::Voting))
+        let text = Text::behind(&self.checksum).intent(intent).state(State::Voting);
+        // What is decided is not to wait for room to say so.
+        let end = (&*self.file).stream_position()?.try_into().map_err(io::Error::other)?;
+        let length = text.bytes.len() + ROOM;
+        let length = length.try_into().map_err(io::Error::other)?;
+        match fallocate(&*self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, length) {
+            // Not every file system can promise it.
+            Ok(()) | Err(nix::Error::EOPNOTSUPP | nix::Error::ENOSYS) => self.append(text),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Write down that `state` is reached.
@@ -203,11 +219,21 @@ impl Journal {
         self.append(Text::behind(&self.checksum).state(state))
     }
 
+    /// Write down that a hook is being asked, which is the process `leader` and leads a group.
+    pub fn note_hook(&mut self, leader: u32) -> io::Result<()> {
+        let Some(group) = Group::led_by(leader) else { return Ok(()) };
+        self.write(Text::behind(&self.checksum).hook(group), false)
+    }
+
     fn append(&mut self, text: Text) -> io::Result<()> {
+        self.write(text, self.durable)
+    }
+
+    fn write(&mut self, text: Text, synced: bool) -> io::Result<()> {
         let (bytes, checksum) = text.finish();
         let length = (&*self.file).stream_position()?;
         let written = (&*self.file).write_all(&bytes);
-        let written = written.and_then(|()| if self.durable { self.file.sync_data() } else { Ok(()) });
+        let written = written.and_then(|()| if synced { self.file.sync_data() } else { Ok(()) });
         match written {
             Ok(()) => self.checksum = checksum,
             Err(_) => {
@@ -221,13 +247,17 @@ impl Journal {
 
     /// Leave it as it is, for a recovery to find.
     pub fn leave(&mut self) {
-        self.doomed = None;
-        self.staging_doomed = None;
+        self.stays = true;
+    }
+
+    /// Nothing is left to do: take it away.
+    pub fn remove(mut self) {
+        self.stays = false;
     }
 
     /// The directory for files that wait to be renamed into place; made at the first call.
     pub fn staging(&mut self, locksmith: Locksmith<'_>) -> io::Result<&Path> {
-        if self.staging_doomed.is_none() {
+        if self.staging_doomed.is_none() && !self.staging.is_dir() {
             let make = |path: &Path| DirBuilder::new().mode(0o777).create(path);
             let ((), doomed) = locksmith.interrupts.create(&self.staging, make)?;
             self.staging_doomed = Some(doomed);
@@ -239,11 +269,17 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        if let Some(doomed) = self.staging_doomed.take() {
-            doomed.settle(|| std::fs::remove_dir_all(&self.staging)).ok();
-        }
-        if let Some(doomed) = self.doomed.take() {
-            doomed.settle(|| std::fs::remove_file(&self.path)).ok();
+        let (staging, journal) = (self.staging_doomed.take(), self.doomed.take());
+        if !self.stays {
+            if let Some(staging) = staging {
+                staging.settle(|| std::fs::remove_dir_all(&self.staging)).ok();
+            }
+            let remove = || std::fs::remove_file(&self.path);
+            match journal {
+                Some(doomed) => doomed.settle(remove),
+                None => remove(),
+            }
+            .ok();
         }
         // Goes with the last journal in it.
         if let Some(directory) = self.path.parent() {

@@ -7,31 +7,32 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bstr::BString;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{
     ballot::Ballot,
-    format::{Intent, TransactionId},
     journal,
-    recover::{Asked, Finding, Parties, Recovery, Verdict},
+    recover::{Asked, Finding, Found, Parties, Recovery, Verdict},
     survivors,
+    transaction_id::TransactionId,
 };
 use crate::{
     command::Command,
     config::Config,
-    hooks::{Answer, Hooks, balanced_update::Phase},
+    hooks::{Answer, Hooks, balanced_update::Phase, runner::Limits},
     interrupt::Interrupts,
     objects::{
         connectivity::{self, Grounds, Tips},
         database::Database,
         migrate::Kept,
-        quarantine::{self, Quarantine},
+        quarantine::Quarantine,
         shallow::Shallow,
     },
     refs::{alternates, snapshot::Snapshot, visibility::HiddenRefs},
     repository::Repository,
+    system_error,
     wire::sideband::Sideband,
 };
 
@@ -40,11 +41,23 @@ use crate::{
 pub fn recover(git_dir: &OsStr) -> Result<bool> {
     let (repository, config) = Repository::enter(git_dir)?;
     let findings = settle(&repository, &config, Asked::ByName)?;
-    let mut out = io::stdout().lock();
-    for finding in &findings {
-        writeln!(out, "{finding}")?;
-    }
+    print(findings.iter())?;
     Ok(!findings.iter().any(|finding| finding.outcome.is_in_doubt()))
+}
+
+/// What a push has started [beside](super::beside) itself: settle what it does not wait for, and print what stays in doubt.
+pub fn recover_beside(git_dir: &OsStr) -> Result<bool> {
+    // Whatever becomes of the push and its terminal.
+    nix::unistd::setsid().ok();
+    let (repository, config) = Repository::enter(git_dir)?;
+    let findings = settle(&repository, &config, Asked::Beside)?;
+    print(findings.iter().filter(|finding| finding.outcome.is_in_doubt()))?;
+    Ok(true)
+}
+
+fn print<'f>(findings: impl Iterator<Item = &'f Finding>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    findings.into_iter().try_for_each(|finding| writeln!(out, "{finding}"))
 }
 
 /// Settle what pushes left whose processes are dead. The hook's output goes to stderr.
@@ -52,18 +65,22 @@ pub fn settle(repository: &Repository, config: &Config, asked: Asked) -> Result<
     let interrupts = &Interrupts::default();
     // A journal names refs in full.
     let repository = &Repository { namespace: BString::default(), ..repository.clone() };
-    let case = Case { repository, config, interrupts, sideband: Sideband::new(Box::new(io::sink()), false) };
+    let case = Case { config, interrupts, sideband: Sideband::new(Box::new(io::sink()), false) };
     let mut kept = Vec::new();
     let findings = Recovery { repository, config, interrupts, asked }.run(&mut Parties {
-        ask: &mut |id, intent| case.ask(id, intent).unwrap_or_else(|err| unknown(id, &err)),
-        bring_in: &mut |dir| {
-            kept.push(case.bring_in(dir)?);
+        ask: &mut |found| case.ask(found).unwrap_or_else(|err| unknown(found.id, &err)),
+        bring_in: &mut |found, dir| {
+            kept.push(case.quarantine(found, dir)?.link_in()?);
             Ok(())
         },
-        clear: &mut |dir| case.quarantine(dir)?.clear(),
-        tell: &mut |id, intent, is_committed| {
-            if let Err(err) = case.tell(id, intent, is_committed) {
-                say!("error: cannot tell the balanced_update hook what became of {id}: {err:#}");
+        find_objects: &mut |found| {
+            ensure!(case.is_complete(found, None)?, "an object that its new values need is missing");
+            Ok(())
+        },
+        clear: &mut |found, dir| case.quarantine(found, dir)?.clear(),
+        tell: &mut |found, is_committed| {
+            if let Err(err) = case.tell(found, is_committed) {
+                say!("error: cannot tell the balanced_update hook what became of {}: {err:#}", found.id);
             }
         },
     });
@@ -82,7 +99,6 @@ fn unknown(id: &TransactionId, err: &anyhow::Error) -> Verdict {
 }
 
 struct Case<'a> {
-    repository: &'a Repository,
     config: &'a Config,
     interrupts: &'a Interrupts,
     sideband: Sideband,
@@ -90,24 +106,22 @@ struct Case<'a> {
 
 impl Case<'_> {
     /// What the hook says of a vote whose outcome nobody wrote down.
-    fn ask(&self, id: &TransactionId, intent: &Intent) -> Result<Verdict> {
-        if !survivors::end(id) {
+    fn ask(&self, found: &Found<'_>) -> Result<Verdict> {
+        let id = found.id;
+        if !survivors::end(id, found.hook) {
             say!("error: a hook of {id} cannot be ended, so nobody asks again what it says");
             return Ok(Verdict::Unknown);
         }
-        let quarantine = match &intent.objects {
-            Some(_) => Some(self.quarantine(&self.repository.objects_dir.join(quarantine::name_for(id)))?),
-            None => None,
-        };
+        let quarantine = found.quarantine().map(|dir| self.quarantine(found, &dir)).transpose()?;
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
-        let hooks = Hooks::new(self.repository, self.config, &self.sideband, &intent.options)?.inside(&environment);
+        let hooks = self.hooks(found)?.inside(&environment);
         if !hooks.can_vote() {
             return Ok(Verdict::Unknown);
         }
-        let timeout = self.config.balanced_timeout;
-        let answer = hooks.balanced_update(Phase::InDoubt, &ballot(id, intent), timeout, None)?;
+        let limits = Limits::within(self.config.balanced_timeout);
+        let answer = hooks.balanced_update(Phase::InDoubt, &ballot(found), limits)?;
         Ok(match answer {
-            Answer::Yes if self.is_complete(intent, quarantine.as_ref())? => Verdict::Yes,
+            Answer::Yes if self.is_complete(found, quarantine.as_ref())? => Verdict::Yes,
             Answer::Yes => {
                 say!("error: {id} is undone in spite of the hook's yes: objects that it needs are gone");
                 Verdict::No
@@ -118,51 +132,55 @@ impl Case<'_> {
     }
 
     /// True if all is there that the new values reach: somebody may have tidied up since it was looked for.
-    fn is_complete(&self, intent: &Intent, quarantine: Option<&Quarantine>) -> Result<bool> {
-        let mut database = Database::open(self.repository)?;
+    fn is_complete(&self, found: &Found<'_>, quarantine: Option<&Quarantine>) -> Result<bool> {
+        let repository = found.repository;
+        let mut database = Database::open(repository)?;
         if let Some(quarantine) = quarantine {
-            database = database.with_quarantine(quarantine.dir(), self.repository.hash)?;
+            database = database.with_quarantine(quarantine.dir(), repository.hash)?;
         }
-        let updates = intent.updates.iter();
+        let updates = found.intent.updates.iter();
         let mut commands: Vec<Command> =
             updates.map(|update| Command::new(update.old, update.new, update.name.clone())).collect();
         let grounds = Grounds {
             database: &database,
             tips: &Tips {
-                repository: self.repository,
-                snapshot: &Snapshot::read(self.repository)?,
+                repository,
+                snapshot: &Snapshot::read(repository)?,
                 hidden: &HiddenRefs::new(&self.config.hide_refs),
-                alternates: &alternates::tips(self.repository, self.config),
+                alternates: &alternates::tips(repository, self.config),
             },
             config: self.config,
-            shallow: &Shallow::read(self.repository)?,
+            shallow: &Shallow::read(repository)?,
             client_shallow: &[],
         };
         connectivity::check(&grounds, &self.sideband, false, &mut commands);
         Ok(!commands.iter().any(Command::is_refused))
     }
 
-    fn bring_in(&self, dir: &Path) -> Result<Kept> {
-        self.quarantine(dir)?.link_in()
+    /// The hooks as the dead push would have run them.
+    fn hooks<'f>(&'f self, found: &'f Found<'_>) -> Result<Hooks<'f>> {
+        let hooks = Hooks::new(found.repository, self.config, &self.sideband, &found.intent.options)?;
+        hooks.show_certificate(found.intent.certificate.clone());
+        Ok(hooks)
     }
 
-    fn quarantine(&self, dir: &Path) -> Result<Quarantine> {
-        Quarantine::adopt(dir.to_owned(), self.repository, self.config, self.interrupts)
+    fn quarantine(&self, found: &Found<'_>, dir: &Path) -> Result<Quarantine> {
+        Quarantine::adopt(dir.to_owned(), found.repository, self.config, self.interrupts)
     }
 
-    fn tell(&self, id: &TransactionId, intent: &Intent, is_committed: bool) -> Result<()> {
-        let hooks = Hooks::new(self.repository, self.config, &self.sideband, &intent.options)?;
+    fn tell(&self, found: &Found<'_>, is_committed: bool) -> Result<()> {
+        let hooks = self.hooks(found)?;
         let phase = if is_committed { Phase::Committed } else { Phase::Aborted };
-        hooks.balanced_update(phase, &ballot(id, intent), self.config.balanced_timeout, None)?;
+        hooks.balanced_update(phase, &ballot(found), Limits::within(self.config.balanced_timeout))?;
         Ok(())
     }
 }
 
-fn ballot(id: &TransactionId, intent: &Intent) -> Ballot {
+fn ballot(Found { id, intent, .. }: &Found<'_>) -> Ballot {
     let mut updates: Vec<_> =
         intent.updates.iter().map(|update| (update.old, update.new, update.name.as_ref())).collect();
     updates.sort_unstable_by_key(|(_, _, name)| *name);
-    Ballot::new(id.clone(), updates)
+    Ballot::new((*id).clone(), updates)
 }
 
 /// Remove the quarantines of processes that died before they had a journal.
@@ -178,7 +196,13 @@ fn sweep_quarantines(repository: &Repository) -> Result<()> {
         let Ok(_dead) = Flock::lock(directory, FlockArg::LockExclusiveNonblock) else { continue };
         // Looked for last: while its owner lived there may have been none yet.
         if !journals.join(id.to_string()).exists() {
-            fs::remove_dir_all(entry.path()).with_context(|| format!("cannot remove '{}'", entry.path().display()))?;
+            let removed = fs::remove_dir_all(entry.path());
+            // Its owner may have lived a moment ago, and removed it. Nor does what cannot be removed stop a push.
+            if let Err(err) = removed
+                && err.kind() != io::ErrorKind::NotFound
+            {
+                say!("warning: cannot remove '{}': {}", entry.path().display(), system_error::words(&err));
+            }
         }
     }
     Ok(())

@@ -1,16 +1,18 @@
 //! The vote on a push whose every check has passed, and what follows from it: Prepared to Decided, and from there to the
 //! end. What is on disk at each step, and why a sudden end of the machine cannot hurt, is in ARCHITECTURE.md.
 
+use std::{os::unix::ffi::OsStrExt, sync::Mutex};
+
 use anyhow::{Result, bail};
-use bstr::BString;
+use bstr::{BString, ByteSlice};
 
 use super::{ballot::Ballot, recover::Asked, settle::settle, survivors};
 use crate::{
     command::Refusal,
     config::Config,
-    hooks::{Answer, Hooks, balanced_update::Phase},
+    hooks::{Answer, Hooks, balanced_update::Phase, runner::Limits},
     interrupt::{Diverted, Interrupts},
-    objects::quarantine::{self, Quarantine},
+    objects::quarantine::Quarantine,
     refs::{
         checkout::WorkTreeUpdate,
         transaction::{self, Aborted, Committed, Prepared, Settled, Undone, Unfinished, Voting},
@@ -44,6 +46,8 @@ pub struct Vote<'a> {
 pub struct Stakes<'a> {
     /// The new objects, if there are any.
     pub quarantine: Option<Quarantine>,
+    /// Tells whether all is still there that the new values reach, in the quarantine and behind it.
+    pub is_complete: &'a dyn Fn(&Quarantine) -> Result<bool>,
     /// The work trees that follow, with the number of the edit that each is about.
     pub work_trees: Vec<(usize, WorkTreeUpdate<'a>)>,
 }
@@ -75,16 +79,15 @@ impl<'a> Vote<'a> {
     /// A refusal has undone everything, and told the hook so if it was asked. A signal that arrives before the decision is on
     /// disk does the same, and then ends the process.
     pub fn hold(&'a self, prepared: Prepared<'a>, stakes: Stakes<'a>) -> Result<Result<Decided<'a>, Refused>> {
-        let Stakes { quarantine, work_trees } = stakes;
+        let Stakes { quarantine, is_complete, work_trees } = stakes;
         if !self.hooks.can_vote() {
             return Ok(Err(Refused::by_hook(DECLINED)));
         }
         if let Some(Err(err)) = quarantine.as_ref().map(Quarantine::sync) {
             return Ok(Err(Refused::by_repository(format!("{err:#}"))));
         }
-        let name = prepared.transaction().map(quarantine::name_for).filter(|_| quarantine.is_some());
-        let name = name.map(BString::from);
-        let voting = match prepared.open_vote(name.as_ref().map(|name| name.as_ref()), self.options) {
+        let directory = quarantine.as_ref().map(|quarantine| quarantine.dir().as_os_str().as_bytes().as_bstr());
+        let mut voting = match prepared.open_vote(directory, self.options, self.hooks.certificate()) {
             Ok(voting) => voting,
             Err(aborted) => return Ok(Err(aborted.into())),
         };
@@ -92,18 +95,30 @@ impl<'a> Vote<'a> {
         let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
         let inside = self.hooks.inside(&environment);
         let signals = self.interrupts.divert()?;
-        let answer = inside.balanced_update(Phase::Prepared, &ballot, self.config.balanced_timeout, Some(&signals));
+        let journal = Mutex::new(voting.journal());
+        let started = |hook| {
+            let noted = journal.lock().map(|mut journal| journal.as_mut().map_or(Ok(()), |it| it.note_hook(hook)));
+            if let Ok(Err(err)) = noted {
+                say!("error: cannot write down which process was asked: {err}");
+            }
+        };
+        let limits = Limits::within(self.config.balanced_timeout);
+        let limits = Limits { interrupts: Some(&signals), started: Some(&started), ..limits };
+        let answer = inside.balanced_update(Phase::Prepared, &ballot, limits);
         let answer = answer.unwrap_or_else(|err| {
             say!("error: {err:#}");
             Answer::Failed
         });
         if answer == Answer::TimedOut {
             // Its group is gone by now; what has left that is not to work on.
-            survivors::end(&ballot.transaction);
+            survivors::end(&ballot.transaction, None);
         }
         let decision = match refusal_of(answer) {
             Some(refused) => Err((voting.refuse(), refused)),
-            None => self.decide(voting, quarantine.as_ref(), work_trees, &inside, &signals),
+            None => {
+                let objects = quarantine.as_ref().map_or(Ok(()), |quarantine| check_objects(quarantine, is_complete));
+                self.decide(voting, objects, work_trees, &inside, &signals)
+            }
         };
         match decision {
             Ok(refs) => Ok(Ok(Decided { vote: self, refs, quarantine, ballot, signals })),
@@ -121,18 +136,16 @@ impl<'a> Vote<'a> {
         }
     }
 
-    /// The yes is heard: see whether all is still as it was, change the work trees, and put the decision on disk.
+    /// The yes is heard: see whether all is still as it was, the `objects` too, change the work trees, and put the decision on disk.
     fn decide(
         &self,
         voting: Voting<'a>,
-        quarantine: Option<&Quarantine>,
+        objects: Result<(), Refused>,
         work_trees: Vec<(usize, WorkTreeUpdate<'a>)>,
         inside: &Hooks<'_>,
         signals: &Diverted,
     ) -> Result<transaction::Decided<'a>, (Undone, Refused)> {
-        let names = quarantine.map_or(Ok(()), Quarantine::check_names);
-        let names = names.map_err(|err| Refused::by_repository(format!("{err:#}")));
-        let mut ready = names.and_then(|()| voting.check().map_err(Refused::from));
+        let mut ready = objects.and_then(|()| voting.check().map_err(Refused::from));
         for (edit, work_tree) in work_trees {
             if ready.is_ok() {
                 let followed =
@@ -151,7 +164,7 @@ impl<'a> Vote<'a> {
 
     /// Tell the hook what became of the push. What it answers changes nothing, and is told the person who pushes.
     fn tell(&self, phase: Phase, ballot: &Ballot) {
-        match self.hooks.balanced_update(phase, ballot, self.config.balanced_timeout, None) {
+        match self.hooks.balanced_update(phase, ballot, Limits::within(self.config.balanced_timeout)) {
             Ok(Answer::Yes | Answer::NoHook) => {}
             Ok(_) => {
                 let phase = phase.as_str();
@@ -199,6 +212,15 @@ fn carry_out(refs: transaction::Decided<'_>, quarantine: Option<&Quarantine>, lo
             }
             bail!("{why}")
         }
+    }
+}
+
+/// Fails if the objects cannot be used any more: others may have gone, or come under the same names.
+fn check_objects(quarantine: &Quarantine, is_complete: &dyn Fn(&Quarantine) -> Result<bool>) -> Result<(), Refused> {
+    let checked = quarantine.check_names().and_then(|()| is_complete(quarantine));
+    match checked.map_err(|err| Refused::by_repository(format!("{err:#}")))? {
+        true => Ok(()),
+        false => Err(Refused::by_repository("objects that it needs were removed during the vote".into())),
     }
 }
 

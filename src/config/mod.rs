@@ -32,6 +32,10 @@ pub struct Config {
     pub advertise_push_options: bool,
     /// `transfer.advertiseSID` (false)
     pub advertise_session_id: bool,
+    /// `receive.certNonceSeed`; `None`: push certificates are not asked for.
+    pub cert_nonce_seed: Option<BString>,
+    /// `receive.certNonceSlop` in seconds (0)
+    pub cert_nonce_slop: u64,
     /// `repack.useDeltaBaseOffset` (true)
     pub offset_deltas: bool,
     /// `receive.keepAlive` in seconds (5); `None` for 0 or less: never.

@@ -1,12 +1,10 @@
 //! balanced_update: whether a push whose every check has passed is to be committed, and what became of it
 //! (balanced_update(5)).
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result};
 
 use super::{Answer, Hooks, runner::Limits};
-use crate::{balanced::ballot::Ballot, interrupt::Diverted};
+use crate::balanced::ballot::Ballot;
 
 /// The name of the hook.
 pub const EVENT: &str = "balanced_update";
@@ -46,25 +44,16 @@ impl Hooks<'_> {
         file.is_none()
     }
 
-    /// Ask or tell the hook about `ballot`. It and its children are ended after `timeout`, and when a signal arrives if that
-    /// is diverted to `interrupts`.
-    pub fn balanced_update(
-        &self,
-        phase: Phase,
-        ballot: &Ballot,
-        timeout: Option<Duration>,
-        interrupts: Option<&Diverted>,
-    ) -> Result<Answer> {
+    /// Ask or tell the hook about `ballot`. It and its children are ended when they meet `limits`.
+    pub fn balanced_update(&self, phase: Phase, ballot: &Ballot, limits: Limits<'_>) -> Result<Answer> {
         let mut call = self.call(EVENT);
         call.arguments = vec![phase.as_str().into()];
         call.stdin = Some(&ballot.lines);
-        call.environment.extend(self.push_options());
+        call.environment.extend(self.about_the_push());
         let hash = ballot.update_hash().context("cannot hash the updates")?;
         call.environment.push(("GIT_BALANCED_TRANSACTION".into(), ballot.transaction.to_string().into()));
         call.environment.push(("GIT_BALANCED_UPDATE_HASH".into(), hash.into()));
-        // A limit beyond what the clock can count is none.
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        call.limits = Some(Limits { deadline, interrupts });
+        call.limits = Some(limits);
         self.run(&call)
     }
 }

@@ -51,6 +51,8 @@ pub struct Hooks<'a> {
     /// And beside that, see [`inside`](Self::inside).
     added: Vec<(OsString, OsString)>,
     leftovers: Arc<Leftovers>,
+    /// What is known of the push certificate, once that was checked.
+    certificate: Arc<OnceLock<Vec<(OsString, OsString)>>>,
 }
 
 /// What the hooks of an event said.
@@ -130,6 +132,7 @@ impl<'a> Hooks<'a> {
             environment: OnceLock::new(),
             added: Vec::new(),
             leftovers: Arc::default(),
+            certificate: Arc::default(),
         })
     }
 
@@ -138,6 +141,17 @@ impl<'a> Hooks<'a> {
         let mut this = self.clone();
         this.added.extend(quarantine.iter().map(|(name, value)| (OsString::from(name), value.clone())));
         this
+    }
+
+    /// From now on pre-receive, post-receive and balanced_update get these variables, which tell of the push certificate.
+    pub fn show_certificate(&self, variables: Vec<(OsString, OsString)>) {
+        // There is one certificate in a push, and it is checked once.
+        self.certificate.set(variables).ok();
+    }
+
+    /// What they are told of it; nothing if there is none.
+    pub fn certificate(&self) -> &[(OsString, OsString)] {
+        self.certificate.get().map_or(&[], Vec::as_slice)
     }
 
     /// What every program that is started for this push gets.

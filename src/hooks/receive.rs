@@ -20,7 +20,7 @@ impl Hooks<'_> {
         }
         let mut call = self.call("pre-receive");
         call.stdin = Some(&lines);
-        call.environment.extend(self.push_options());
+        call.environment.extend(self.about_the_push());
         self.run(&call)
     }
 
@@ -43,15 +43,17 @@ impl Hooks<'_> {
         }
         let mut call = self.call("post-receive");
         call.stdin = Some(&lines);
-        call.environment.extend(self.push_options());
+        call.environment.extend(self.about_the_push());
         self.run(&call)
     }
 
-    /// The variables that show hooks what `git push --push-option` sent.
-    pub(super) fn push_options(&self) -> impl Iterator<Item = (OsString, OsString)> {
+    /// The variables that tell of the push as a whole: what `git push --push-option` sent, and who signed it.
+    pub(super) fn about_the_push(&self) -> impl Iterator<Item = (OsString, OsString)> {
         let count = ("GIT_PUSH_OPTION_COUNT".into(), self.push_options.len().to_string().into());
         let each = self.push_options.iter().enumerate();
-        each.map(|(n, option)| (format!("GIT_PUSH_OPTION_{n}").into(), os_string(option))).chain([count])
+        each.map(|(n, option)| (format!("GIT_PUSH_OPTION_{n}").into(), os_string(option)))
+            .chain([count])
+            .chain(self.certificate().iter().cloned())
     }
 }
 

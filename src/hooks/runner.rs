@@ -20,7 +20,7 @@ use std::{
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Mutex, PoisonError},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -83,6 +83,17 @@ pub struct Limits<'a> {
     pub deadline: Option<Instant>,
     /// What shows that this process is to end.
     pub interrupts: Option<&'a Diverted>,
+    /// Hears the process id of the hook, which leads the group, when it has started.
+    pub started: Option<&'a (dyn Fn(u32) + Sync)>,
+}
+
+impl Limits<'_> {
+    /// So much time from now on; `None` for as much as it likes.
+    pub fn within(timeout: Option<Duration>) -> Self {
+        // A limit beyond what the clock can count is none.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Limits { deadline, interrupts: None, started: None }
+    }
 }
 
 /// How a hook ended.
@@ -133,6 +144,9 @@ pub fn run(
     });
     drop(writer);
     let Some(mut child) = started else { return Ok(Ending::NotStarted) };
+    if let Some(started) = limits.and_then(|limits| limits.started) {
+        started(child.id());
+    }
     let mut speaking = None;
     let tell = |bytes: &[u8]| {
         if let (Some(floor), None) = (floor, &speaking) {
@@ -225,7 +239,7 @@ pub(super) fn start(invocation: &Invocation, prepare: impl Fn(&mut Command) -> i
 
 /// Feed `child` and `tell` what it says until it exits or meets its `limits`. Gives back its output if somebody else still
 /// holds that open.
-pub(super) fn converse(
+pub fn converse(
     child: &mut Child,
     mut to_say: &[u8],
     mut output: Option<PipeReader>,

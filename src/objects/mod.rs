@@ -11,4 +11,5 @@ mod loose;
 pub mod migrate;
 pub mod packs;
 pub mod quarantine;
+pub mod removals;
 pub mod shallow;

@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
-    balanced::journal::TransactionId,
+    balanced::transaction_id::TransactionId,
     config::{Config, SharedRepository},
     interrupt::{Doomed, Interrupts},
     repository::Repository,

@@ -101,9 +101,10 @@ impl<'a> PackedRefs<'a> {
     }
 
     /// Write the file anew with `changes`, which are sorted by name, in the `room` reserved for it or else under `temporary`, a
-    /// name in the same directory; then call `before` and put it in place. With `sync`, file and name will last.
+    /// name in the same directory; then call `before` and put it in place. With `sync`, what the file holds will last; its name
+    /// does when [`sync_name`](Self::sync_name) was called. An error means that the file is as it was.
     pub fn replace(
-        &mut self,
+        &self,
         changes: &[Change],
         temporary: &str,
         room: Option<Room>,
@@ -123,11 +124,17 @@ impl<'a> PackedRefs<'a> {
             file.sync_all().with_context(failed)?;
         }
         before();
-        held.rename_to(&self.target).with_context(failed)?;
-        if sync {
-            let directory = self.target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            sync_directory(directory).with_context(failed)?;
-        }
+        held.rename_to(&self.target).with_context(failed)
+    }
+
+    /// Make the name of the file that was put in place last.
+    pub fn sync_name(&self) -> Result<()> {
+        let directory = self.target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        sync_directory(directory).with_context(|| format!("cannot sync '{}'", directory.display()))
+    }
+
+    /// Read the file that was put in place.
+    pub fn read_again(&mut self) -> Result<()> {
         self.current = Packed::open(self.target.clone(), self.hash)?;
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::{
     balanced::vote::{Refused, Stakes, Vote},
     command::{Command, Refusal, Writer},
     hooks::{Hooks, reference_transaction},
-    objects::{database::Database, quarantine::Quarantine},
+    objects::{database::Database, quarantine::Quarantine, removals::Untouched},
     refs::{
         aliases,
         checkout::WorkTreeUpdate,
@@ -98,6 +98,7 @@ impl Push<'_> {
     pub(super) fn put_to_vote(
         &self,
         quarantine: Option<Quarantine>,
+        untouched: Option<&Untouched>,
         inside: &Hooks<'_>,
         commands: &mut [Command],
     ) -> Result<()> {
@@ -127,9 +128,14 @@ impl Push<'_> {
         };
         let hook = self.hooks.exists(reference_transaction::EVENT).then_some(&mut hook as _);
         let queued = Queued::new(self.repository, self.config, &self.interrupts, edits)?;
+        let is_complete = |quarantine: &Quarantine| match untouched {
+            Some(untouched) => self.is_still_complete(quarantine, untouched, commands),
+            None => Ok(true),
+        };
+        let is_complete = &is_complete;
         let outcomes = match queued.prepare_for_vote(&database, self.transaction.clone(), hook) {
             Err(aborted) => self.tell_aborted(aborted, count),
-            Ok(prepared) => match vote.hold(prepared, Stakes { quarantine, work_trees })? {
+            Ok(prepared) => match vote.hold(prepared, Stakes { quarantine, is_complete, work_trees })? {
                 Ok(decided) => self.tell_committed(decided.commit()?),
                 Err(Refused { refusal, edit: Some(edit), .. }) => all_for_one(count, edit, refusal),
                 Err(Refused { refusal, message, .. }) => self.tell_aborted(Aborted { refusal, message }, count),

@@ -13,6 +13,7 @@ use bstr::{BStr, ByteSlice, ByteVec};
 use gix::{ObjectId, hashtable::HashSet};
 
 use crate::{
+    certificate::nonce::Nonce,
     config::Config,
     refs::{alternates, snapshot::Snapshot, visibility::HiddenRefs},
     repository::Repository,
@@ -34,7 +35,8 @@ impl Display for HungUp {
 
 impl std::error::Error for HungUp {}
 
-/// Advertise `snapshot` on `out`, with the roots of a `shallow` repository, and `session_id` if that is configured.
+/// Advertise `snapshot` on `out`, with the roots of a `shallow` repository, the `nonce` of push certificates if they are asked
+/// for, and `session_id` if that is configured.
 ///
 /// Fails with [`HungUp`] where nobody reads `out` any more.
 pub fn advertise(
@@ -42,6 +44,7 @@ pub fn advertise(
     config: &Config,
     snapshot: &Snapshot,
     shallow: &[ObjectId],
+    nonce: Option<&Nonce<'_>>,
     session_id: &str,
     out: &mut impl Write,
 ) -> Result<()> {
@@ -51,7 +54,7 @@ pub fn advertise(
     if is_version_1 {
         lines.push([b"version 1\n"])?;
     }
-    lines.capabilities = Some(capabilities(repository, config, session_id));
+    lines.capabilities = Some(capabilities(repository, config, nonce, session_id));
 
     let hidden = HiddenRefs::new(&config.hide_refs);
     let namespace = repository.namespace.as_bytes();
@@ -142,13 +145,17 @@ fn unwritten(why: io::Error) -> anyhow::Error {
 }
 
 /// The capabilities in git's order.
-fn capabilities(repository: &Repository, config: &Config, session_id: &str) -> Vec<u8> {
+fn capabilities(repository: &Repository, config: &Config, nonce: Option<&Nonce<'_>>, session_id: &str) -> Vec<u8> {
     let mut list = b"report-status report-status-v2 delete-refs side-band-64k quiet".to_vec();
     if config.advertise_atomic {
         list.push_str(" atomic");
     }
     if config.offset_deltas {
         list.push_str(" ofs-delta");
+    }
+    if let Some(nonce) = nonce {
+        list.push_str(" push-cert=");
+        list.push_str(nonce.text());
     }
     if config.advertise_push_options {
         list.push_str(" push-options");

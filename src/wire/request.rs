@@ -9,7 +9,7 @@ use gix::ObjectId;
 
 use super::{
     packet::{Line, Packet, PacketReader},
-    push_cert,
+    push_cert::PushCert,
 };
 use crate::{command::Command, config::Config};
 
@@ -19,7 +19,7 @@ const MAX_SIZE: usize = 256 * 1024 * 1024;
 /// A push as it was asked for, up to the pack.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The updates, in the client's order; at least one.
+    /// The updates, in the client's order; none if it has nothing to push.
     pub commands: Vec<Command>,
     /// What the client is able to do, and wants.
     pub capabilities: Capabilities,
@@ -27,8 +27,8 @@ pub struct Request {
     pub push_options: Option<Vec<BString>>,
     /// Commits whose parents the client lacks.
     pub shallow: Vec<ObjectId>,
-    /// The text of a push certificate, whose updates are among `commands`.
-    pub certificate: Option<BString>,
+    /// The push certificate, whose updates are `commands`.
+    pub certificate: Option<PushCert>,
 }
 
 /// The capabilities of the client that mean something here. Those that were not advertised do not count.
@@ -55,10 +55,11 @@ pub struct Capabilities {
 impl Request {
     /// Read a request from `input`, not a byte more: what follows is the pack.
     ///
-    /// `None` if the client has nothing to push. Errors are protocol errors in git's words.
-    pub fn read(input: &mut impl Read, hash: gix::hash::Kind, config: &Config) -> Result<Option<Self>> {
+    /// Errors are protocol errors in git's words.
+    pub fn read(input: &mut impl Read, hash: gix::hash::Kind, config: &Config) -> Result<Self> {
         let mut reader = PacketReader::new(input);
         let mut budget = Budget(MAX_SIZE);
+        let mut certificate = Vec::new();
         let mut request = Request {
             commands: Vec::new(),
             capabilities: Capabilities::default(),
@@ -79,28 +80,25 @@ impl Request {
                 request.capabilities.add(features, hash, config)?;
             }
             if line == b"push-cert" {
-                let (certificate, is_end) = read_certificate(&mut reader, &mut budget)?;
-                request.certificate.get_or_insert_default().extend_from_slice(&certificate);
-                if is_end {
+                if read_certificate(&mut reader, &mut budget, &mut certificate)? {
                     break;
                 }
                 continue;
             }
             request.commands.push(parse_command(line.as_bstr(), hash)?);
         }
-        if let Some(certificate) = request.certificate.take().filter(|text| !text.is_empty()) {
+        if !certificate.is_empty() {
             if !request.commands.is_empty() {
                 bail!("protocol error: updates both in a push certificate and beside it");
             }
-            for line in push_cert::commands(certificate.as_ref())? {
+            let certificate = PushCert::parse(certificate.into())?;
+            for line in certificate.updates() {
                 request.commands.push(parse_command(line.as_bstr(), hash)?);
             }
             request.certificate = Some(certificate);
         }
-        if request.commands.is_empty() {
-            return Ok(None);
-        }
-        if request.capabilities.push_options {
+        // Nothing follows where there is nothing to push.
+        if request.capabilities.push_options && !request.commands.is_empty() {
             let mut options = Vec::new();
             while let Some(option) = reader.next_line()? {
                 budget.spend(option.text)?;
@@ -108,7 +106,7 @@ impl Request {
             }
             request.push_options = Some(options);
         }
-        Ok(Some(request))
+        Ok(request)
     }
 
     /// True if a pack follows: something is to be more than deleted.
@@ -177,18 +175,19 @@ fn split_id(text: &[u8], hash: gix::hash::Kind) -> Option<(ObjectId, &[u8])> {
     Some((ObjectId::from_hex(hex).ok()?, rest))
 }
 
-/// The lines of a certificate, and true if the request ended with it.
-fn read_certificate(reader: &mut PacketReader<'_, impl Read>, budget: &mut Budget) -> Result<(Vec<u8>, bool)> {
-    let mut text = Vec::new();
+/// Add the lines of a certificate to `text`; true if the request ended with it.
+fn read_certificate(reader: &mut PacketReader<'_, impl Read>, budget: &mut Budget, text: &mut Vec<u8>) -> Result<bool> {
     loop {
-        match reader.next_packet()? {
-            Packet::Flush => return Ok((text, true)),
+        let line = match reader.next_packet()? {
+            Packet::Flush => return Ok(true),
             Packet::Other => bail!("protocol error: got an unexpected packet"),
-            Packet::Data(b"push-cert-end\n") => return Ok((text, false)),
-            Packet::Data(line) => {
-                budget.spend(line)?;
-                text.extend_from_slice(line);
-            }
+            Packet::Data(line) => line,
+        };
+        budget.spend(line)?;
+        // As in any other line, what stands behind a NUL is not part of the text.
+        match line.split(|byte| *byte == 0).next().unwrap_or_default() {
+            b"push-cert-end\n" => return Ok(false),
+            line => text.extend_from_slice(line),
         }
     }
 }

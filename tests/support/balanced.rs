@@ -9,10 +9,25 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::{Signal, kill};
+
 use super::{ours, scene::Scene};
 
 /// How long something may take that takes no time at all, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A push of every kind of change: an update of a loose ref and of a packed one, a creation, the deletion of a packed ref.
+pub const EVERY_KIND: [&str; 4] = ["next:main", "side:old", "next2:deep/in/here", ":refs/tags/v1"];
+
+/// A hook that waits, when it is asked about what is prepared, for [an answer](Balanced::answer).
+pub const WAITS: &str = r#"
+echo "$1" >>"$SEEN"
+[ "$1" = prepared ] || exit 0
+echo "$PPID" >"$SEEN.push"
+echo "$$" >"$SEEN.hook"
+until [ -e "$SEEN.answer" ]; do sleep 0.01; done
+exit "$(cat "$SEEN.answer")"
+"#;
 
 /// The usual repositories, `server.git` with `receive.balancedAtomic`.
 pub struct Balanced {
@@ -61,6 +76,12 @@ impl Balanced {
     pub fn fixture(&self, name: &str) {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/hooks").join(name);
         fs::copy(from, self.scene.git_dir().join("hooks/balanced_update")).expect("copied");
+    }
+
+    /// The exit status of a hook that [waits](WAITS) for it.
+    pub fn answer(&self, status: &str) {
+        fs::write(self.path("written"), status).expect("written");
+        fs::rename(self.path("written"), self.path("seen.answer")).expect("renamed");
     }
 
     /// A path beside the repositories.
@@ -157,6 +178,19 @@ impl Pushed {
         let refused: Vec<_> = self.said.lines().filter(|line| line.contains("[remote rejected]")).collect();
         assert!(!refused.is_empty() && refused.iter().all(|line| line.contains(reason)), "{}", self.said);
     }
+}
+
+/// Repositories with what a push was about that was killed while its hook was asked; the hook was killed as well if `both`.
+pub fn killed_while_asked(both: bool) -> Balanced {
+    let balanced = Balanced::with_hook(WAITS);
+    let push = balanced.start_push(&EVERY_KIND);
+    let (program, hook) = (process_in(&balanced.path("seen.push")), process_in(&balanced.path("seen.hook")));
+    kill(program, Signal::SIGKILL).expect("killed");
+    if both {
+        kill(hook, Signal::SIGKILL).expect("killed");
+    }
+    assert!(!Pushed::of(push).accepted);
+    balanced
 }
 
 /// Wait until `found` gives something.

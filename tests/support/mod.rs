@@ -5,10 +5,13 @@
 
 pub mod alike;
 pub mod balanced;
+pub mod beside;
+pub mod certificate;
 pub mod daemon;
 pub mod in_front;
 pub mod in_process;
 pub mod intake;
+pub mod keys;
 pub mod observe;
 pub mod packs;
 pub mod push;

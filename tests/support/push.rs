@@ -36,6 +36,7 @@ pub struct Push {
     options: Option<Vec<&'static str>>,
     pack: Pack,
     raw: Option<Vec<u8>>,
+    certificate: Option<Vec<u8>>,
 }
 
 /// `bytes` as one pkt-line.
@@ -64,6 +65,7 @@ pub fn push_to(hash: &'static str, refs: &str) -> Push {
         options: None,
         pack: Pack::Needed,
         raw: None,
+        certificate: None,
     }
 }
 
@@ -191,6 +193,24 @@ impl Push {
         this
     }
 
+    /// Put the commands so far into a certificate: behind these lines of headers, and before what `sign` makes of all that.
+    pub fn certified(self, headers: &str, sign: impl FnOnce(&[u8]) -> String) -> Self {
+        let mut text = format!("{headers}\n").into_bytes();
+        for line in &self.lines {
+            text.extend_from_slice(line);
+            text.push(b'\n');
+        }
+        let signature = sign(&text);
+        text.extend_from_slice(signature.as_bytes());
+        self.certificate(&text)
+    }
+
+    /// Send this text for a certificate, and nothing of the commands but what they need.
+    pub fn certificate(mut self, text: &[u8]) -> Self {
+        self.certificate = Some(text.to_vec());
+        self
+    }
+
     /// Send a thin pack.
     pub fn thin(mut self) -> Self {
         self.pack = Pack::Thin;
@@ -240,6 +260,20 @@ impl Push {
         if let Some(raw) = &self.raw {
             return raw.clone();
         }
+        let mut bytes = match &self.certificate {
+            Some(text) => self.certificate_lines(text),
+            None => self.command_lines(),
+        };
+        bytes.extend_from_slice(b"0000");
+        if let Some(options) = &self.options {
+            bytes.extend(options.iter().flat_map(|option| pkt_line(option.as_bytes())));
+            bytes.extend_from_slice(b"0000");
+        }
+        bytes.extend(self.pack_bytes());
+        bytes
+    }
+
+    fn command_lines(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut capabilities = Some(&self.capabilities);
         for line in &self.lines {
@@ -252,12 +286,13 @@ impl Push {
             }
             bytes.extend(pkt_line(&line));
         }
-        bytes.extend_from_slice(b"0000");
-        if let Some(options) = &self.options {
-            bytes.extend(options.iter().flat_map(|option| pkt_line(option.as_bytes())));
-            bytes.extend_from_slice(b"0000");
-        }
-        bytes.extend(self.pack_bytes());
+        bytes
+    }
+
+    fn certificate_lines(&self, text: &[u8]) -> Vec<u8> {
+        let mut bytes = pkt_line(format!("push-cert\0{}", self.capabilities).as_bytes());
+        bytes.extend(text.split_inclusive(|byte| *byte == b'\n').flat_map(pkt_line));
+        bytes.extend(pkt_line(b"push-cert-end\n"));
         bytes
     }
 

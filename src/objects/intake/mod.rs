@@ -21,6 +21,7 @@ use std::{fmt, io::Read};
 use anyhow::{Result, anyhow, bail, ensure};
 use gix::{objs::Kind, oid};
 
+pub use self::unpack::store_blob;
 use self::{index::index, pack_stream::read_header, unpack::unpack};
 use super::{database::Database, quarantine::Quarantine};
 use crate::{config::Config, repository::Repository, system_error::chain, wire::sideband::Sideband};

@@ -28,8 +28,8 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    config::{Fsync, SharedRepository},
-    objects::database::Database,
+    config::{Config, Fsync, SharedRepository},
+    objects::{database::Database, quarantine::Quarantine},
     shared_mode::create_dir,
 };
 
@@ -40,17 +40,7 @@ pub fn unpack(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)
     let file =
         tempfile::tempfile_in(intake.quarantine.dir()).context("cannot create a temporary file in quarantine")?;
     let limit = config.max_input_size.map(|limit| (limit, "pack exceeds maximum allowed size".into()));
-    let level = Compression::new(config.loose_compression).unwrap_or(Compression::BEST_SPEED);
-    let loosen = Loosen {
-        dir: intake.quarantine.dir().to_owned(),
-        database: intake.database.clone(),
-        level,
-        shared: config.shared_repository,
-        fsync: config.fsync,
-        made: [false; 256],
-        compress: Compress::new(level),
-        file: Vec::new(),
-    };
+    let loosen = Loosen::new(intake.quarantine, intake.database, config);
     let Decoded { mut rows, large, mut visit, .. } =
         decode(input, header, limit, intake.repository.hash, (&file, false), loosen)?;
     for row in large {
@@ -68,6 +58,20 @@ pub fn unpack(intake: &Intake<'_>, input: &mut dyn Read, header: ([u8; 12], u32)
         bail!("unresolved deltas left after unpacking");
     }
     Ok(())
+}
+
+/// Write `data`, which came outside of any pack, as a blob into the quarantine, unless it is in the `database` already; its id,
+/// of the given `hash`.
+pub fn store_blob(
+    data: &[u8],
+    hash: gix::hash::Kind,
+    quarantine: &Quarantine,
+    database: &Database,
+    config: &Config,
+) -> Result<ObjectId> {
+    let id = gix::objs::compute_hash(hash, Kind::Blob, data).map_err(|err| anyhow!("{err}"))?;
+    Loosen::new(quarantine, database, config).visit(&id, Kind::Blob, data)?;
+    Ok(id)
 }
 
 /// Writes loose objects (gitformat-loose, gitrepository-layout).
@@ -107,6 +111,20 @@ impl Visit for Loosen {
 }
 
 impl Loosen {
+    fn new(quarantine: &Quarantine, database: &Database, config: &Config) -> Self {
+        let level = Compression::new(config.loose_compression).unwrap_or(Compression::BEST_SPEED);
+        Loosen {
+            dir: quarantine.dir().to_owned(),
+            database: database.clone(),
+            level,
+            shared: config.shared_repository,
+            fsync: config.fsync,
+            made: [false; 256],
+            compress: Compress::new(level),
+            file: Vec::new(),
+        }
+    }
+
     /// Write an object that need not fit into memory: `fill` gives its content.
     fn write_large(
         &mut self,

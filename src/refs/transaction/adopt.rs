@@ -8,7 +8,7 @@ use gix::ObjectId;
 use super::{Announced, Change, Decided, How, LogLine, Mode, Prepared, Site, Slot, stage::staged_paths};
 use crate::{
     balanced::{
-        format::{CommitsBy, Intent, Update},
+        intent::{CommitsBy, Intent, Update},
         journal::Journal,
     },
     config::Config,
@@ -78,8 +78,11 @@ impl Prepared<'_> {
             let null = self.site.repository.hash.null();
             let now = slot.loose.map(|value| value.id).or(entry).unwrap_or(null);
             if slot.is_together() && now == slot.change.value(null) && !slot.broken {
-                // packed-refs was renamed: all that is left is the loose file.
-                slot.how = How::Staged;
+                // packed-refs was renamed: all that is left is the loose file, if it is to have one.
+                match slot.how {
+                    How::Together { packed_only: true } => slot.change = Change::Nothing,
+                    _ => slot.how = How::Staged,
+                }
             }
         }
         for slot in &mut self.slots {
@@ -88,6 +91,7 @@ impl Prepared<'_> {
                 slot.stage(self.journal.as_mut(), self.site)?;
             }
         }
+        self.sync_staged()?;
         let changed = |name: &BStr| self.slots.iter().any(|slot| slot.name() == name);
         self.lines = intent
             .logs

@@ -13,8 +13,8 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, ErrorKind},
-    path::{Path, PathBuf},
+    io::ErrorKind,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -25,12 +25,12 @@ use super::{
     Aborted, Change, Committed, Failure, How, LogLine, Phase, Prepared, Site, Slot, prepare::unable_to_create,
 };
 use crate::{
-    balanced::journal::{Journal, TransactionId},
+    balanced::{journal::Journal, transaction_id::TransactionId},
     interrupt::HeldOff,
     refs::{
-        lock::{Held, MadeDirectories, Waiting, remove_empty_parents, remove_empty_tree, sync_directory},
+        lock::{MadeDirectories, sync_directory},
         name::is_per_worktree,
-        packed_write::{self, PackedRefs, Value},
+        packed_write::{self, PackedRefs},
         reflog,
     },
 };
@@ -43,9 +43,6 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// How long the lock of packed-refs is held before its holder may be dead.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
-
-/// How long a directory that somebody made for a moment may bar a loose file.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 impl<'a> Prepared<'a> {
     /// Carry it out.
@@ -99,7 +96,7 @@ impl<'a> Prepared<'a> {
             }
         }
         if let Some(packed) = &mut packed
-            && let Err(err) = self.rewrite(packed, &mut changed)
+            && let Err(err) = self.rewrite(packed, &mut changed, complaints)
         {
             self.fail_each(Slot::touches_packed, &format!("{err:#}"))?;
         }
@@ -187,8 +184,14 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// Steps 1 to 3, for refs that change together and for those that only lose their packed entry.
-    fn rewrite(&mut self, packed: &mut PackedRefs<'_>, changed: &mut BTreeSet<PathBuf>) -> Result<()> {
+    /// Steps 1 to 3, for refs that change together and for those that only lose their packed entry. An error means that they
+    /// have not, unless they were voted upon: then it is not sure to last.
+    fn rewrite(
+        &mut self,
+        packed: &mut PackedRefs<'_>,
+        changed: &mut BTreeSet<PathBuf>,
+        complaints: &mut Vec<String>,
+    ) -> Result<()> {
         let temporary = self.temporary_name();
         let mut room = self.room.take();
         let together = self.slots.iter().any(|slot| slot.is_together() && slot.touches_packed());
@@ -210,6 +213,10 @@ impl<'a> Prepared<'a> {
         }
         if !as_they_are.is_empty() {
             packed.replace(&sorted(as_they_are), &temporary, room.take(), sync, || {})?;
+            if sync {
+                packed.sync_name()?;
+            }
+            packed.read_again()?;
         }
         let mut unlinked = None;
         for slot in self.slots.iter().filter(|slot| slot.is_together() && slot.touches_packed()) {
@@ -238,6 +245,11 @@ impl<'a> Prepared<'a> {
                     std::thread::sleep(READERS_GAP.saturating_sub(unlinked.elapsed()));
                 }
             })?;
+            match if sync { packed.sync_name() } else { Ok(()) } {
+                // Committed is committed.
+                Err(err) if !self.is_durable() => complaints.push(format!("{err:#}")),
+                synced => synced?,
+            }
         }
         Ok(())
     }
@@ -280,99 +292,4 @@ impl<'a> Prepared<'a> {
 fn sorted(mut changes: Vec<packed_write::Change>) -> Vec<packed_write::Change> {
     changes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     changes
-}
-
-impl Slot {
-    /// True if packed-refs is rewritten for it, or has to be looked at under its lock.
-    pub(super) fn touches_packed(&self) -> bool {
-        let packable = !is_per_worktree(self.name());
-        match self.how {
-            How::Alone | How::Staged => packable && self.change == Change::Delete,
-            How::Together { .. } => packable && self.change != Change::Nothing,
-        }
-    }
-
-    fn entry(&self, to: Option<Value>) -> packed_write::Change {
-        packed_write::Change { name: self.name().to_owned(), to }
-    }
-
-    /// Put the new value of a ref that has a commit point of its own in its place.
-    fn put_alone(&mut self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-        let path = site.paths.loose(self.name());
-        match (self.how, self.change) {
-            (How::Alone, Change::Write(_)) => match self.locks.last_mut() {
-                Some(lock) => put(lock, &path, changed),
-                None => Ok(()),
-            },
-            (How::Staged, Change::Write(_)) => self.put_staged(&path, changed),
-            _ => Ok(()),
-        }
-    }
-
-    /// Put the staged file, if there still is one, in its place, over the guard if there is one.
-    fn put_staged(&mut self, path: &Path, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-        if let Some(staged) = &mut self.staged {
-            put(staged, path, changed)?;
-            self.staged = None;
-            if let Some(guard) = &mut self.guard {
-                guard.leave();
-            }
-        }
-        self.guard = None;
-        Ok(())
-    }
-
-    /// After the rename of packed-refs: give it its loose file, or take that away.
-    fn finish(&mut self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-        match (self.how, self.change) {
-            (_, Change::Nothing) | (How::Alone | How::Staged, Change::Write(_)) => Ok(()),
-            (How::Together { .. }, Change::Delete) if self.touches_packed() => Ok(()),
-            (_, Change::Delete) => self.unlink(site, changed),
-            (How::Together { packed_only: true }, Change::Write(_)) => {
-                self.guard = None;
-                Ok(())
-            }
-            (How::Together { packed_only: false }, Change::Write(_)) => {
-                self.put_staged(&site.paths.loose(self.name()), changed)
-            }
-        }
-    }
-
-    fn unlink(&self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-        let path = site.paths.loose(self.name());
-        match std::fs::remove_file(&path) {
-            Ok(()) => changed.extend(path.parent().map(Path::to_owned)),
-            Err(err)
-                if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory) => {}
-            Err(err) => return Err(err),
-        }
-        Ok(())
-    }
-
-    /// Let go of the ref, and of the directories of one that is gone.
-    fn free(&mut self, site: Site<'_>) {
-        self.guard = None;
-        self.staged = None;
-        self.locks.clear();
-        if self.change == Change::Delete {
-            remove_empty_parents(&site.paths.loose(self.name()), &site.paths.category(self.name()));
-        }
-    }
-}
-
-/// Rename `held` to `path`; a directory that is there for a moment only, or empty, does not count.
-fn put(held: &mut Held, path: &Path, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-    let mut waiting = Waiting::new(Some(PATIENCE));
-    loop {
-        match held.rename_to(path) {
-            Ok(()) => {
-                changed.extend(path.parent().map(Path::to_owned));
-                return Ok(());
-            }
-            Err(err) if err.kind() != ErrorKind::IsADirectory => return Err(err),
-            Err(_) if remove_empty_tree(path) => {}
-            Err(err) if !waiting.again() => return Err(err),
-            Err(_) => {}
-        }
-    }
 }

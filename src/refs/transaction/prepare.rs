@@ -13,7 +13,7 @@ use super::{
     conflicts,
 };
 use crate::{
-    balanced::journal::{Journal, TransactionId},
+    balanced::{journal::Journal, transaction_id::TransactionId},
     objects::database::Database,
     refs::{
         lock::{Held, MadeDirectories, Waiting, remove_empty_tree},

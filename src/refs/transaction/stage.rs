@@ -12,6 +12,7 @@ use gix::ObjectId;
 use super::{Aborted, Change, Edit, Failure, How, LogLine, Prepared, Site, Slot};
 use crate::{
     balanced::journal::Journal,
+    durable,
     refs::{
         identity,
         lock::{Held, MadeDirectories},
@@ -43,12 +44,26 @@ impl Prepared<'_> {
                 }
             }
         }
+        self.sync_staged().map_err(|why| Aborted::new(self.mode, why))?;
         if !self.lines.is_empty() {
             self.identity = identity::committer(self.site.config);
             self.identity.push(b' ');
             self.identity.extend_from_slice(self.date.take().unwrap_or_else(identity::now).as_bytes());
         }
         Ok(())
+    }
+
+    /// Make what is staged last, all at once.
+    pub(super) fn sync_staged(&self) -> Result<(), String> {
+        if !self.is_durable() && !self.site.config.fsync.references {
+            return Ok(());
+        }
+        let staged = self.slots.iter().filter_map(|slot| slot.staged.as_ref()).map(|staged| staged.path().to_owned());
+        // Those beside their refs lie on other devices.
+        let is_beside = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "lock");
+        let (beside, with_journal): (Vec<_>, Vec<_>) = staged.partition(is_beside);
+        let synced = durable::sync(&with_journal).and_then(|()| beside.chunks(1).try_for_each(durable::sync));
+        synced.map_err(|err| format!("cannot sync the staged values: {err}"))
     }
 }
 
@@ -97,9 +112,6 @@ fn write_staged(path: &Path, number: usize, value: Value, journal: &mut Journal,
     let staged = if device(&with_journal)? == device(&beside)? { with_journal } else { beside };
     let (mut file, held) = site.locksmith.create(&staged)?;
     writeln!(file, "{}", value.id)?;
-    if journal.is_durable() || site.config.fsync.references {
-        file.sync_all()?;
-    }
     Ok(held)
 }
 

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     path::{Path, PathBuf},
 };
 
@@ -14,8 +15,10 @@ use gix::ObjectId;
 use super::{Aborted, Change, Committed, How, Prepared, Slot};
 use crate::{
     balanced::{
-        format::{CommitsBy, Intent, LogLine, State, TransactionId, Update},
+        format::State,
+        intent::{CommitsBy, Intent, LogLine, Update},
         journal::Journal,
+        transaction_id::TransactionId,
     },
     interrupt::HeldOff,
     refs::lock::{Held, sync_directory},
@@ -58,16 +61,16 @@ pub struct Settled {
 }
 
 impl<'a> Prepared<'a> {
-    /// The name of the transaction, if it has one.
-    pub fn transaction(&self) -> Option<&TransactionId> {
-        self.journal.as_ref().map(Journal::id)
-    }
-
-    /// Write everything down that a vote may decide; `objects` is the quarantine's name in the object directory, `options` are
-    /// the push options.
+    /// Write everything down that a vote may decide; `objects` is the path of the quarantine, `options` are the push options,
+    /// `certificate` is what hooks are told of the push certificate.
     ///
     /// Only what was prepared [for a vote](super::Queued::prepare_for_vote) may come here. The new objects are on disk by then.
-    pub fn open_vote(mut self, objects: Option<&BStr>, options: &[BString]) -> Result<Voting<'a>, Aborted> {
+    pub fn open_vote(
+        mut self,
+        objects: Option<&BStr>,
+        options: &[BString],
+        certificate: &[(OsString, OsString)],
+    ) -> Result<Voting<'a>, Aborted> {
         let mode = self.mode;
         let cannot = |why: &dyn std::fmt::Display| Aborted::new(mode, format!("cannot prepare the vote: {why}"));
         if self.slots.iter().any(Slot::touches_packed) {
@@ -79,7 +82,12 @@ impl<'a> Prepared<'a> {
             self.room = Some(reserved.map_err(|err| cannot(&format!("no room for packed-refs: {err}")))?);
         }
         self.sync_directories().map_err(|err| cannot(&err))?;
-        let intent = self.intent(objects, options);
+        let intent = Intent {
+            objects: objects.map(BStr::to_owned),
+            options: options.to_vec(),
+            certificate: certificate.to_vec(),
+            ..self.intent()
+        };
         let journal = self.journal.as_mut().ok_or_else(|| cannot(&"it has no journal"))?;
         journal.open_vote(&intent).map_err(|err| cannot(&err))?;
         Ok(Voting(self))
@@ -97,7 +105,8 @@ impl<'a> Prepared<'a> {
         directories.iter().try_for_each(|directory| sync_directory(directory))
     }
 
-    fn intent(&self, objects: Option<&BStr>, options: &[BString]) -> Intent {
+    /// What is to happen to the refs.
+    fn intent(&self) -> Intent {
         let null = self.site.repository.hash.null();
         let update = |slot: &Slot| Update {
             number: slot.edit,
@@ -128,8 +137,7 @@ impl<'a> Prepared<'a> {
             updates: self.slots.iter().map(update).collect(),
             logs: self.lines.iter().map(log).collect(),
             identity: self.identity.clone(),
-            objects: objects.map(BStr::to_owned),
-            options: options.to_vec(),
+            ..Intent::default()
         }
     }
 
@@ -153,6 +161,11 @@ impl<'a> Voting<'a> {
     /// The name of the transaction.
     pub fn id(&self) -> Option<&TransactionId> {
         self.0.journal.as_ref().map(Journal::id)
+    }
+
+    /// Where it is written down how the vote goes on.
+    pub fn journal(&mut self) -> Option<&mut Journal> {
+        self.0.journal.as_mut()
     }
 
     /// What is voted upon; see [`Prepared::updates`].
@@ -253,8 +266,14 @@ impl Settled {
     pub fn told(mut self) -> Committed {
         if let Some(mut journal) = self.journal.take() {
             journal.reach(State::Told).ok();
+            journal.remove();
         }
         std::mem::take(&mut self.committed)
+    }
+
+    /// Leave the telling to whoever has the journal.
+    pub fn untold(mut self) -> Option<Journal> {
+        self.journal.take()
     }
 }
 

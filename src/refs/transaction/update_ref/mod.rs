@@ -17,7 +17,7 @@ use gix::ObjectId;
 use self::process::UpdateRef;
 use super::{
     Aborted, Announced, Committed, Edit, Failure, Hook, INSIDE_QUARANTINE, Mode, Phase, Queued, Site,
-    prepare::bad_names, push_line,
+    announced::push_line, prepare::bad_names,
 };
 use crate::{
     command::Refusal,

@@ -4,6 +4,9 @@
 //! header line `# pack-refs with: <traits>` (gitrepository-layout, "packed-refs"; git-pack-refs). Nothing is copied and
 //! nothing allocated for a ref, unless the file is unsorted.
 
+mod header;
+mod lines;
+
 use std::{
     fs::File,
     io::{self, ErrorKind, Read},
@@ -13,9 +16,14 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use bstr::{BStr, BString, ByteSlice};
-use gix::ObjectId;
 
-use super::plain::{is_lower_hex, newline};
+use self::header::Header;
+pub use self::{
+    header::Peeled,
+    lines::{Line, Lines, MetLines},
+};
+
+use super::plain::is_lower_hex;
 
 /// Files up to this size, in bytes, are read rather than mapped.
 const READ_UP_TO: u64 = 64 * 1024;
@@ -28,37 +36,6 @@ pub struct Packed {
     hex_len: usize,
     peeled: Peeled,
     was_sorted: bool,
-}
-
-/// What the header promises about `^` lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peeled {
-    /// Nothing: a line without one may still be a tag.
-    Unknown,
-    /// `peeled`: each line below refs/tags/ that can have one does.
-    Tags,
-    /// `fully-peeled`: each line that can have one does.
-    Fully,
-}
-
-/// One ref of the file. Its parts are well formed, but for the name, which is as it stands there.
-#[derive(Debug, Clone, Copy)]
-pub struct Line<'a> {
-    /// The full name.
-    pub name: &'a BStr,
-    /// The value in hex.
-    pub hex: &'a [u8],
-    /// True if that has capitals, which git does not write.
-    pub has_capitals: bool,
-    /// What a tag points at in the end, in hex, where the file says so.
-    pub peeled: Option<&'a [u8]>,
-}
-
-impl Line<'_> {
-    /// The value.
-    pub fn id(&self) -> Result<ObjectId> {
-        ObjectId::from_hex(self.hex).with_context(|| format!("bad object id for packed ref {}", self.name))
-    }
 }
 
 enum Body {
@@ -234,88 +211,6 @@ impl Packed {
 
     fn invalid(&self, from: &[u8]) -> anyhow::Error {
         anyhow::anyhow!("unexpected line in {}: {}", self.path.display(), first_line(from))
-    }
-}
-
-/// See [`Packed::lines`].
-pub struct Lines<'a> {
-    packed: &'a Packed,
-    at: usize,
-}
-
-impl Lines<'_> {
-    /// Where in the [body](Packed::body) the next ref begins, the body's length if there is none.
-    pub fn offset(&self) -> usize {
-        self.at.min(self.packed.body().len())
-    }
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = Result<Line<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.packed.body().len() {
-            return None;
-        }
-        match self.packed.parse(self.at) {
-            Ok((line, next)) => {
-                self.at = next;
-                Some(Ok(line))
-            }
-            Err(err) => {
-                self.at = usize::MAX;
-                Some(Err(err))
-            }
-        }
-    }
-}
-
-/// See [`Packed::met_lines`].
-#[derive(Debug, Clone, Default)]
-pub struct MetLines<'a> {
-    rest: &'a [u8],
-    hex_len: usize,
-}
-
-impl<'a> Iterator for MetLines<'a> {
-    /// `<hex> SP <name> LF`
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let end = self.hex_len + newline(self.rest.get(self.hex_len..)?)?;
-        let (line, mut behind) = self.rest.split_at_checked(end + 1)?;
-        if behind.first() == Some(&b'^') {
-            behind = behind.get(self.hex_len + 2..)?;
-        }
-        self.rest = behind;
-        Some(line)
-    }
-}
-
-struct Header {
-    /// In bytes, with its newline; 0 without a header.
-    len: usize,
-    peeled: Peeled,
-    sorted: bool,
-}
-
-impl Header {
-    fn of(content: &[u8], path: &Path) -> Result<Self> {
-        if content.first() != Some(&b'#') {
-            return Ok(Header { len: 0, peeled: Peeled::Unknown, sorted: false });
-        }
-        let line = content.lines().next().unwrap_or_default();
-        let Some(traits) = line.strip_prefix(b"# pack-refs with:") else {
-            bail!("unexpected line in {}: {}", path.display(), first_line(content));
-        };
-        let has = |word: &str| traits.split(|byte| *byte == b' ').any(|each| each == word.as_bytes());
-        let peeled = match (has("fully-peeled"), has("peeled")) {
-            (true, _) => Peeled::Fully,
-            (false, true) => Peeled::Tags,
-            (false, false) => Peeled::Unknown,
-        };
-        let len = memchr::memchr(b'\n', content).map_or(content.len(), |newline| newline + 1);
-        Ok(Header { len, peeled, sorted: has("sorted") })
     }
 }
 

@@ -1,0 +1,86 @@
+//! What a journal says, as far as it is whole.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+use anyhow::{Context, Result, bail, ensure};
+use bstr::{BString, ByteSlice};
+use gix::ObjectId;
+
+use super::{State, Writer, lines::whole_lines, writer::parse_writer};
+use crate::balanced::{
+    intent::{CommitsBy, Intent, LogLine, Update},
+    survivors::Group,
+    transaction_id::TransactionId,
+};
+
+/// What a journal says, as far as it is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Who wrote it; `None` if it was cut short before that.
+    pub writer: Option<Writer>,
+    /// The refs that may be locked.
+    pub locks: Vec<BString>,
+    /// What is voted upon; empty before the vote.
+    pub intent: Intent,
+    /// The process group of the hook that was asked.
+    pub hook: Option<Group>,
+    /// How far the transaction came; `None` if it holds nothing yet.
+    pub state: Option<State>,
+}
+
+impl Entry {
+    /// Read the text of the journal of transaction `id`. Fails on a version that this program does not know.
+    pub fn read(text: &[u8], id: &TransactionId) -> Result<Self> {
+        let mut lines = whole_lines(text);
+        let mut entry = Entry { writer: None, locks: Vec::new(), intent: Intent::default(), hook: None, state: None };
+        let Some(first) = lines.next() else { return Ok(entry) };
+        match &first[..] {
+            [word, version, of] if word == "journal" => {
+                ensure!(version == "1", "it is of version {version}, and this program knows only version 1");
+                ensure!(*of == id.to_string(), "it is about transaction {of}");
+            }
+            _ => bail!("it does not begin as a journal does"),
+        }
+        let Some(writer) = lines.next() else { return Ok(entry) };
+        entry.writer = Some(parse_writer(&writer).context("it does not say who wrote it")?);
+        for line in lines {
+            let shown = || line.iter().map(|word| word.to_string()).collect::<Vec<_>>().join(" ");
+            entry.take(&line).with_context(|| format!("it contains the unknown line '{}'", shown()))?;
+        }
+        Ok(entry)
+    }
+
+    fn take(&mut self, line: &[BString]) -> Option<()> {
+        let id = |word: &BString| ObjectId::from_hex(word).ok();
+        match line {
+            [word] => self.state = Some(State::ALL.into_iter().find(|state| word == state.word())?),
+            [word, name] if word == "lock" => self.locks.push(name.clone()),
+            [word, identity] if word == "identity" => self.intent.identity = identity.clone(),
+            [word, objects] if word == "objects" => self.intent.objects = Some(objects.clone()),
+            [word, option] if word == "option" => self.intent.options.push(option.clone()),
+            [word, name, value] if word == "variable" => {
+                let text = |word: &BString| OsStr::from_bytes(word).to_owned();
+                self.intent.certificate.push((text(name), text(value)));
+            }
+            [word, leader, start, session] if word == "hook" => {
+                let number = |word: &BString| word.to_str().ok()?.parse().ok();
+                let (leader, session) = (number(leader)?, number(session)?);
+                self.hook = Some(Group { leader, start: start.to_str().ok()?.parse().ok()?, session });
+            }
+            [word, old, new, make, name] if word == "log" => {
+                let log = LogLine { old: id(old)?, new: id(new)?, make: make == "1", name: name.clone() };
+                self.intent.logs.push(log);
+            }
+            [word, number, how, old, new, peeled, name] if word == "update" => self.intent.updates.push(Update {
+                number: number.to_str().ok()?.parse().ok()?,
+                how: CommitsBy::parse(how.as_ref())?,
+                old: id(old)?,
+                new: id(new)?,
+                peeled: Some(id(peeled)?).filter(|peeled| !peeled.is_null()),
+                name: name.clone(),
+            }),
+            _ => return None,
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,135 @@
+//! What is written is read again; what is damaged does not count.
+
+use std::path::Path;
+
+use bstr::BStr;
+use gix::ObjectId;
+
+use super::*;
+use crate::balanced::intent::{CommitsBy, LogLine, Update};
+
+fn text(id: &TransactionId) -> Vec<u8> {
+    let dir = std::env::temp_dir();
+    let paths = Paths { git_dir: Path::new("/a b\n%"), common_dir: &dir };
+    Text::new(id)
+        .writer(paths)
+        .unwrap()
+        .locks(["refs/heads/a", "refs/heads/ä"].map(BStr::new).into_iter())
+        .state(State::Locking)
+        .bytes
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let id = TransactionId::new();
+    let entry = Entry::read(&text(&id), &id).unwrap();
+    assert_eq!(entry.locks, ["refs/heads/a", "refs/heads/ä"]);
+    assert_eq!(entry.state, Some(State::Locking));
+    let writer = entry.writer.unwrap();
+    assert_eq!(writer.git_dir, Path::new("/a b\n%"));
+    assert_eq!(writer.pid, std::process::id());
+}
+
+#[test]
+fn an_intent_is_read_again() {
+    let id = TransactionId::new();
+    let [old, new] = [b'1', b'2'].map(|byte| ObjectId::from_hex(&[byte; 40]).unwrap());
+    let null = new.kind().null();
+    let update = |number, how, peeled| Update { number, how, old, new, peeled, name: "refs/heads/ä".into() };
+    let intent = Intent {
+        updates: vec![update(0, CommitsBy::PackedRefs, None), update(7, CommitsBy::LooseFile, Some(old))],
+        logs: vec![LogLine { old: null, new, make: true, name: "HEAD".into() }],
+        identity: "A U Thor <a@example.org> 1 +0000".into(),
+        objects: Some("incoming-x".into()),
+        options: vec!["".into(), "a b".into()],
+        certificate: vec![("GIT_PUSH_CERT_SIGNER".into(), "A <b>".into()), ("GIT_PUSH_CERT_KEY".into(), "".into())],
+    };
+    let dir = std::env::temp_dir();
+    let paths = Paths { git_dir: &dir, common_dir: &dir };
+    let text = Text::new(&id).writer(paths).unwrap().state(State::Locking).intent(&intent).state(State::Voting);
+    let entry = Entry::read(&text.bytes, &id).unwrap();
+    assert_eq!(entry.intent, intent);
+    assert_eq!(entry.state, Some(State::Voting));
+}
+
+#[test]
+fn a_journal_of_a_newer_version_is_named() {
+    let id = TransactionId::new();
+    let newer =
+        Text { bytes: Vec::new(), checksum: Checksum::default() }.line(&[b"journal", b"2", id.to_string().as_bytes()]);
+    let err = Entry::read(&newer.bytes, &id).unwrap_err();
+    assert_eq!(err.to_string(), "it is of version 2, and this program knows only version 1");
+}
+
+/// A journal that came to its end, with a line of every kind.
+fn whole(id: &TransactionId) -> Vec<u8> {
+    let [old, new] = [b'1', b'2'].map(|byte| ObjectId::from_hex(&[byte; 40]).unwrap());
+    let intent = Intent {
+        updates: vec![Update {
+            number: 3,
+            how: CommitsBy::PackedRefs,
+            old,
+            new,
+            peeled: Some(old),
+            name: "refs/a".into(),
+        }],
+        logs: vec![LogLine { old, new, make: false, name: "HEAD".into() }],
+        identity: "C <c@example.org> 1 +0000".into(),
+        objects: Some("/objects/incoming-x".into()),
+        options: vec!["an option".into()],
+        certificate: vec![("GIT_PUSH_CERT_STATUS".into(), "G".into())],
+    };
+    let dir = std::env::temp_dir();
+    let text = Text::new(id).writer(Paths { git_dir: &dir, common_dir: &dir }).unwrap();
+    let text = text.locks(["HEAD", "refs/a"].map(BStr::new).into_iter()).state(State::Locking).intent(&intent);
+    let text = text.state(State::Voting).hook(Group { leader: 42, start: 1, session: 7 });
+    text.state(State::Decided).state(State::Committed).state(State::Told).bytes
+}
+
+/// What the first `lines` lines of a whole journal say.
+fn said_by(text: &[u8], id: &TransactionId, lines: usize) -> Entry {
+    let whole: Vec<u8> = text.split_inclusive(|byte| *byte == b'\n').take(lines).flatten().copied().collect();
+    Entry::read(&whole, id).unwrap()
+}
+
+#[test]
+fn a_journal_cut_anywhere_says_what_its_whole_lines_say() {
+    let id = TransactionId::new();
+    let text = whole(&id);
+    for end in 0..text.len() {
+        let lines = text[..end].iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(Entry::read(&text[..end], &id).unwrap(), said_by(&text, &id, lines), "cut at {end}");
+        let (_, length) = Checksum::of(&text[..end]);
+        assert_eq!(length, text[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at as u64 + 1));
+    }
+}
+
+#[test]
+fn a_journal_with_any_bit_flipped_says_no_more_than_the_lines_before() {
+    let id = TransactionId::new();
+    let text = whole(&id);
+    for at in 0..text.len() {
+        let lines = text[..at].iter().filter(|byte| **byte == b'\n').count();
+        for bit in 0..8 {
+            let mut damaged = text.clone();
+            damaged[at] ^= 1 << bit;
+            assert_eq!(Entry::read(&damaged, &id).unwrap(), said_by(&text, &id, lines), "bit {bit} of byte {at}");
+        }
+    }
+}
+
+#[test]
+fn lines_that_were_left_out_doubled_or_exchanged_end_what_counts() {
+    let id = TransactionId::new();
+    let text = whole(&id);
+    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    for at in 1..lines.len() {
+        let without = [&lines[..at], &lines[at + 1..]].concat().concat();
+        let doubled = [&lines[..at], &lines[at - 1..]].concat().concat();
+        let mut exchanged = lines.clone();
+        exchanged.swap(at - 1, at);
+        assert_eq!(Entry::read(&without, &id).unwrap(), said_by(&text, &id, at), "without {at}");
+        assert_eq!(Entry::read(&doubled, &id).unwrap(), said_by(&text, &id, at), "doubled {at}");
+        assert_eq!(Entry::read(&exchanged.concat(), &id).unwrap(), said_by(&text, &id, at - 1), "exchanged {at}");
+    }
+}

@@ -1,0 +1,112 @@
+//! One transaction of a dead process: carried out to its end, or undone.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use bstr::BString;
+
+use super::{
+    Parties, Recovery,
+    leavings::{free_for_all, remove_all, undo},
+};
+use crate::{
+    balanced::{format::State, intent::Intent, journal::Journal, survivors::Group, transaction_id::TransactionId},
+    objects::{database::Database, quarantine},
+    refs::{
+        lock::Locksmith,
+        paths::Paths,
+        reflog::{self, Log},
+        transaction::{Decided, Unfinished},
+    },
+    repository::Repository,
+};
+
+/// A transaction whose process is dead, and whose journal we hold.
+pub struct Found<'f> {
+    /// The repository, as that process saw it.
+    pub repository: &'f Repository,
+    pub(super) path: &'f Path,
+    /// The transaction.
+    pub id: &'f TransactionId,
+    pub(super) locks: Vec<BString>,
+    /// What was voted upon; empty if nothing was.
+    pub intent: Intent,
+    /// The process group of its hook, where that may still be alive.
+    pub hook: Option<Group>,
+}
+
+impl Found<'_> {
+    /// Go forward; `newly` if the yes is not in the journal yet, which this gives back. An error leaves it to another try.
+    pub(super) fn carry_out(
+        &self,
+        recovery: &Recovery<'_>,
+        mut journal: Journal,
+        newly: bool,
+        parties: &mut Parties<'_>,
+    ) -> Result<Journal, BString> {
+        let say = |err: anyhow::Error| BString::from(format!("{err:#}"));
+        free_for_all(self.repository.into(), self.id).map_err(|err| say(err.into()))?;
+        if newly {
+            journal.reach(State::Decided).map_err(|err| say(err.into()))?;
+        }
+        if let Some(quarantine) = self.quarantine() {
+            // It goes only when the refs are written, and without its objects they must not be.
+            (parties.bring_in)(self, &quarantine).map_err(say)?;
+        }
+        // Where the quarantine is out of sight, so may they be, and no ref is to name what nobody has; and time has passed in
+        // which others may have tidied up.
+        (parties.find_objects)(self).map_err(say)?;
+        let database = Database::open(self.repository).map_err(say)?;
+        let (repository, config, interrupts) = (self.repository, recovery.config, recovery.interrupts);
+        let decided = Decided::resume(repository, config, interrupts, &database, journal, &self.intent)?;
+        let settled = decided.commit(&|| {}).map_err(|Unfinished(why)| why)?;
+        settled.untold().ok_or_else(|| "it has no journal".into())
+    }
+
+    /// True if each ref is still locked for this transaction.
+    pub(super) fn holds_all(&self) -> bool {
+        let (paths, text) = (Paths::from(self.repository), self.id.link_text());
+        self.intent.updates.iter().all(|update| {
+            fs::read_link(paths.lock(update.name.as_ref())).is_ok_and(|found| found.as_os_str() == text.as_str())
+        })
+    }
+
+    /// Write the log lines that are missing. The refs are free only after the last line, so one that is free says that all
+    /// are there.
+    pub(super) fn write_logs(&self, recovery: &Recovery<'_>) -> Result<()> {
+        let paths = Paths::from(self.repository);
+        let locksmith = Locksmith { interrupts: recovery.interrupts, shared: recovery.config.shared_repository };
+        if !self.holds_all() {
+            return Ok(());
+        }
+        let identity = self.intent.identity.as_ref();
+        for line in &self.intent.logs {
+            let log = Log::at(line.name.as_ref(), paths, line.make);
+            if !log.ends_in(&reflog::line(line.old, line.new, identity)) {
+                log.append(line.old, line.new, identity, locksmith)?;
+            }
+        }
+        for update in self.intent.updates.iter().filter(|update| update.new.is_null() && !update.old.is_null()) {
+            reflog::remove(update.name.as_ref(), paths)?;
+        }
+        Ok(())
+    }
+
+    /// Take away all that bears the transaction's name but the journal.
+    pub(super) fn clean_up(&self, parties: &mut Parties<'_>) -> Result<()> {
+        undo(self.repository.into(), self.id, &self.locks)?;
+        remove_all(&self.path.with_file_name(format!("{}.d", self.id)))?;
+        if let Some(quarantine) = self.quarantine().filter(|quarantine| quarantine.is_dir()) {
+            (parties.clear)(self, &quarantine)?;
+        }
+        Ok(())
+    }
+
+    /// The quarantine, if there was one.
+    pub fn quarantine(&self) -> Option<PathBuf> {
+        self.intent.objects.as_ref().map(|_| self.repository.objects_dir.join(quarantine::name_for(self.id)))
+    }
+}

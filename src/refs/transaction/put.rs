@@ -1,0 +1,113 @@
+//! The files of one ref in a commit: its loose file put in place or taken away, and everything about it let go.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Change, How, Site, Slot};
+use crate::refs::{
+    lock::{Held, Waiting, remove_empty_parents, remove_empty_tree},
+    name::is_per_worktree,
+    packed_write::{self, Value},
+};
+
+/// How long a directory that somebody made for a moment may bar a loose file.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Slot {
+    /// True if packed-refs is rewritten for it, or has to be looked at under its lock.
+    pub(super) fn touches_packed(&self) -> bool {
+        let packable = !is_per_worktree(self.name());
+        match self.how {
+            How::Alone | How::Staged => packable && self.change == Change::Delete,
+            How::Together { .. } => packable && self.change != Change::Nothing,
+        }
+    }
+
+    pub(super) fn entry(&self, to: Option<Value>) -> packed_write::Change {
+        packed_write::Change { name: self.name().to_owned(), to }
+    }
+
+    /// Put the new value of a ref that has a commit point of its own in its place.
+    pub(super) fn put_alone(&mut self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        let path = site.paths.loose(self.name());
+        match (self.how, self.change) {
+            (How::Alone, Change::Write(_)) => match self.locks.last_mut() {
+                Some(lock) => put(lock, &path, changed),
+                None => Ok(()),
+            },
+            (How::Staged, Change::Write(_)) => self.put_staged(&path, changed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Put the staged file, if there still is one, in its place, over the guard if there is one.
+    fn put_staged(&mut self, path: &Path, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        if let Some(staged) = &mut self.staged {
+            put(staged, path, changed)?;
+            self.staged = None;
+            if let Some(guard) = &mut self.guard {
+                guard.leave();
+            }
+        }
+        self.guard = None;
+        Ok(())
+    }
+
+    /// After the rename of packed-refs: give it its loose file, or take that away.
+    pub(super) fn finish(&mut self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        match (self.how, self.change) {
+            (_, Change::Nothing) | (How::Alone | How::Staged, Change::Write(_)) => Ok(()),
+            (How::Together { .. }, Change::Delete) if self.touches_packed() => Ok(()),
+            (_, Change::Delete) => self.unlink(site, changed),
+            (How::Together { packed_only: true }, Change::Write(_)) => {
+                self.guard = None;
+                Ok(())
+            }
+            (How::Together { packed_only: false }, Change::Write(_)) => {
+                self.put_staged(&site.paths.loose(self.name()), changed)
+            }
+        }
+    }
+
+    pub(super) fn unlink(&self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        let path = site.paths.loose(self.name());
+        match std::fs::remove_file(&path) {
+            Ok(()) => changed.extend(path.parent().map(Path::to_owned)),
+            Err(err)
+                if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory) => {}
+            Err(err) => return Err(err),
+        }
+        Ok(())
+    }
+
+    /// Let go of the ref, and of the directories of one that is gone.
+    pub(super) fn free(&mut self, site: Site<'_>) {
+        self.guard = None;
+        self.staged = None;
+        self.locks.clear();
+        if self.change == Change::Delete {
+            remove_empty_parents(&site.paths.loose(self.name()), &site.paths.category(self.name()));
+        }
+    }
+}
+
+/// Rename `held` to `path`; a directory that is there for a moment only, or empty, does not count.
+fn put(held: &mut Held, path: &Path, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+    let mut waiting = Waiting::new(Some(PATIENCE));
+    loop {
+        match held.rename_to(path) {
+            Ok(()) => {
+                changed.extend(path.parent().map(Path::to_owned));
+                return Ok(());
+            }
+            Err(err) if err.kind() != ErrorKind::IsADirectory => return Err(err),
+            Err(_) if remove_empty_tree(path) => {}
+            Err(err) if !waiting.again() => return Err(err),
+            Err(_) => {}
+        }
+    }
+}
