@@ -7,12 +7,14 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, PipeReader, PipeWriter},
+    fs::File,
+    io::{self, PipeReader, PipeWriter, Read},
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
+use bstr::ByteSlice;
 use signal_hook::consts::{
     SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
 };
@@ -202,8 +204,11 @@ impl Doom {
 
 /// The signals of which this process is to take no notice: whoever started it said so, as nohup(1) does.
 fn ignored() -> Vec<i32> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    // In one read: each makes the kernel write down all of it anew.
+    let mut status = [0; 8192];
+    let len = File::open("/proc/self/status").and_then(|mut file| file.read(&mut status)).unwrap_or_default();
+    let field = |line: &[u8]| u64::from_str_radix(line.strip_prefix(b"SigIgn:")?.trim_ascii().to_str().ok()?, 16).ok();
+    let mask = status[..len].lines().find_map(field);
     (1..=64).filter(|signal| mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)).collect()
 }
 

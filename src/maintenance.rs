@@ -1,9 +1,6 @@
-//! What follows a push: git's own upkeep of the repository, which is started and never imitated.
-//!
-//! It may well find nothing to do, but what it looks at for that depends on which git is installed (up to 2.53 the number
-//! of loose objects and packs, later also whether refs want packing, the commit-graph growing …) and on
-//! `maintenance.<task>.*`. Only that git can say so; to guess in its place would be to skip upkeep that is due.
+//! What follows a push: git's own upkeep of the repository, which is started where it is due and never imitated.
 
+mod due;
 pub mod server_info;
 
 use std::{
@@ -17,15 +14,17 @@ use crate::{
     config::Config,
     git::{self, Heard},
     repository::Repository,
+    trace,
     wire::sideband::Sideband,
 };
 
-/// Run `git maintenance run --auto --quiet`, unless the configuration says not to or there is no git; what it says goes to
-/// the person who pushed.
+/// Run `git maintenance run --auto --quiet`, unless the configuration says not to, it would surely find nothing to do, or
+/// there is no git; what it says goes to the person who pushed. Who traces sees it started in any case, as git's trace has it.
 ///
 /// Returns when it has ended or detached itself. Whether it succeeded says nothing about the push.
 pub fn run(repository: &Repository, config: &Config, sideband: &Sideband) -> Result<()> {
-    if !config.auto_gc || !config.auto_maintenance {
+    let is_wanted = config.auto_gc && config.auto_maintenance;
+    if !is_wanted || !(trace::is_on() || due::may_be(repository, &config.values)) {
         return Ok(());
     }
     let mut git = Command::new("git");

@@ -9,7 +9,12 @@ use std::{
     process::{Output, Stdio},
 };
 
-use support::{ours, push::pkt_line, scene::Scene};
+use support::{
+    ours,
+    push::{pkt_line, push},
+    scene::Scene,
+    server,
+};
 
 /// Delete the branch `topic` of `server.git`, with `PATH` and `settings`.
 fn delete_topic(scene: &Scene, path: &str, settings: &[(&str, &str)]) -> Output {
@@ -56,6 +61,83 @@ fn maintenance_is_run_as_configured_and_heard_by_the_client() {
             None => assert!(!said.contains("maintenance"), "{settings:?}: {said}"),
         }
     }
+}
+
+/// Loose objects in the one directory that is counted, packs, settings, and whether git finds that a `gc` is due.
+type State = (usize, usize, &'static [(&'static str, &'static str)], bool);
+
+const STATES: [State; 12] = [
+    (0, 1, &[], false),
+    (27, 1, &[], false),
+    (28, 1, &[], true),
+    (0, 50, &[], false),
+    (0, 51, &[], true),
+    (0, 51, &[("gc.autoPackLimit", "0")], false),
+    (0, 2, &[("gc.autoPackLimit", "1")], true),
+    (1, 0, &[("gc.auto", "256")], false),
+    (2, 0, &[("gc.auto", "256")], true),
+    (2, 0, &[("gc.auto", "257")], false),
+    (4, 0, &[("gc.auto", "1k")], false),
+    (28, 1, &[("gc.auto", "0"), ("maintenance.auto", "true")], false),
+];
+
+/// Let `server.git` have so many loose objects below `objects/17`, and packs, and no others.
+fn fill(scene: &Scene, objects: usize, packs: usize) {
+    scene.git("server.git", &["repack", "-a", "-d", "-q"]);
+    for number in 1..packs {
+        scene.write("blob", &format!("{number}"));
+        let blob = scene.git("server.git", &["hash-object", "-w", "../blob"]);
+        scene.feed("server.git", &["pack-objects", "-q", "objects/pack/pack"], format!("{blob}\n").as_bytes());
+    }
+    scene.git("server.git", &["prune-packed", "-q"]);
+    fs::remove_dir_all(scene.path("server.git/objects/17")).ok();
+    for number in 0..objects {
+        scene.write(&format!("server.git/objects/17/{number:038x}"), "");
+    }
+}
+
+#[test]
+fn a_gc_comes_about_where_it_does_after_gits_own_push() {
+    for (objects, packs, settings, due) in STATES {
+        let push = push().config("receive.autogc", "true").config("maintenance.autoDetach", "false");
+        let push = settings.iter().fold(push, |push, (key, value)| push.config(key, value));
+        let push = push.hook("pre-auto-gc", "echo a gc is due; exit 1").delete("refs/heads/topic", "topic");
+        fill(&push.scene, objects, packs);
+        let (theirs, mine) = server::pushed_to_both(&push);
+        let came_about = [theirs, mine].map(|outcome| outcome.told.contains("a gc is due"));
+        assert_eq!(came_about, [due; 2], "{objects} loose objects, {packs} packs, {settings:?}: git's and ours");
+    }
+}
+
+#[test]
+fn maintenance_is_not_started_where_it_would_do_nothing() {
+    let is_started = |scene: &Scene, settings: &[(&str, &str)]| {
+        let output = delete_topic(scene, &talking_git(scene), &[&[("receive.autogc", "true")], settings].concat());
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stdout).contains("git maintenance run --auto")
+    };
+    // As `make install` leaves it: the programs show which version it is.
+    let installed = |programs: &[&str]| {
+        let scene = Scene::new("sha1", "files");
+        programs.iter().for_each(|program| scene.write(&format!("libexec/git-core/{program}"), ""));
+        scene
+    };
+    for (objects, packs, settings, due) in STATES {
+        let scene = installed(&["git-maintenance"]);
+        fill(&scene, objects, packs);
+        assert_eq!(is_started(&scene, settings), due, "{objects} loose objects, {packs} packs, {settings:?}");
+    }
+    for setting in [
+        ("maintenance.commit-graph.enabled", "false"),
+        ("maintenance.strategy", "none"),
+        ("gc.pruneExpire", "nonsense"),
+        ("gc.autoPackLimit", "nonsense"),
+    ] {
+        assert!(is_started(&installed(&["git-maintenance"]), &[setting]), "{setting:?}");
+    }
+    assert!(is_started(&installed(&["git-maintenance", "git-repo"]), &[]), "a newer git looks at more");
+    assert!(is_started(&installed(&["git-upload-pack"]), &[]), "nobody knows what an older git does");
+    assert!(is_started(&installed(&[]), &[]), "nobody knows what this git does");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which processes a push starts: its hooks and `git maintenance`, and no other.
+//! Which processes a push starts: its hooks and, where it may be due, `git maintenance`, and no other.
 
 pub mod support;
 
@@ -17,6 +17,8 @@ fn watched_push(scene: &Scene, refs: &[&str]) -> Option<Vec<String>> {
 fn a_push_without_hooks_starts_git_maintenance_alone() {
     let scene = Scene::new("sha1", "files");
     scene.git("server.git", &["config", "receive.autogc", "true"]);
+    // Whatever else is said of it, only git can tell whether it is due.
+    scene.git("server.git", &["config", "maintenance.commit-graph.enabled", "false"]);
     for refs in [&["next:main"][..], &["many", ":topic", "v2"]] {
         let Some(started) = watched_push(&scene, refs) else { return };
         assert_eq!(started, ["git maintenance run --auto --quiet --detach"]);
@@ -26,6 +28,7 @@ fn a_push_without_hooks_starts_git_maintenance_alone() {
 #[test]
 fn a_push_that_needs_no_process_starts_none() {
     let scene = Scene::new("sha1", "files");
+    scene.git("server.git", &["config", "receive.autogc", "true"]);
     scene.git("server.git", &["config", "receive.updateServerInfo", "true"]);
     scene.git("server.git", &["config", "receive.denyNonFastForwards", "true"]);
     let Some(started) = watched_push(&scene, &["next:main", "side", "v2", ":topic"]) else { return };

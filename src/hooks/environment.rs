@@ -39,8 +39,18 @@ fn exec_path() -> Option<OsString> {
     if let Some(set) = env::var_os("GIT_EXEC_PATH").filter(|value| !value.is_empty()) {
         return Some(set);
     }
+    gits().find_map(|git| belonging_to(&git)).map(PathBuf::into_os_string)
+}
+
+/// The exec path of the very `git` that is run when one is started, which `GIT_EXEC_PATH` does not change.
+pub fn exec_path_of_first_git() -> Option<PathBuf> {
+    belonging_to(&gits().find(|git| git.is_file())?)
+}
+
+/// Where `PATH` says that a git may be, in its order.
+fn gits() -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-    env::split_paths(&path).find_map(|dir| belonging_to(&dir.join("git"))).map(PathBuf::into_os_string)
+    env::split_paths(&path).map(|dir| dir.join("git")).collect::<Vec<_>>().into_iter()
 }
 
 /// The exec path of the program `git`, as `make install` and the distributions lay it out.

@@ -39,14 +39,14 @@ fn refs(snapshot: &Snapshot, database: &Database) -> Result<Vec<u8>> {
             continue;
         }
         let Some((kind, _)) = database.header(&id)? else {
-            say!("error: {} does not point to a valid object!", entry.name);
+            say!("error: {} does not point to a valid object!", entry.name());
             continue;
         };
-        push_line(&mut lines, id, &[entry.name])?;
+        push_line(&mut lines, id, &[entry.name()])?;
         if kind == Kind::Tag
             && let Some(target) = peel(id, snapshot.hash(), database, &mut buffer)?
         {
-            push_line(&mut lines, target, &[entry.name, b"^{}"])?;
+            push_line(&mut lines, target, &[entry.name(), b"^{}"])?;
         }
     }
     Ok(lines)

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use gix::{ObjectId, objs::Kind, odb::loose};
+use gix::{ObjectId, objs::Kind};
 use gix_pack::{
     cache::lru::MemoryCappedHashmap,
     data::decode::{entry::ResolvedBase, header},
@@ -28,6 +28,7 @@ use nix::{
 use crate::{
     objects::{
         alternates,
+        loose::Loose,
         packs::{Location, Packs},
     },
     repository::Repository,
@@ -48,7 +49,7 @@ pub struct Database {
 struct Store {
     dir: PathBuf,
     packs: Packs,
-    loose: loose::Store,
+    loose: Loose,
     /// What [`Known`] found, by the first byte of the id.
     listed: [OnceLock<Vec<ObjectId>>; 256],
 }
@@ -56,13 +57,20 @@ struct Store {
 /// Where a copy of an object is.
 enum Place<'a> {
     Packed(&'a Location),
-    Loose(&'a loose::Store),
+    Loose(&'a Loose),
 }
 
 #[derive(Default)]
 struct Scratch {
-    inflate: gix::zlib::Inflate,
+    /// Set up when it is first needed.
+    inflate: Option<gix::zlib::Inflate>,
     cache: Option<MemoryCappedHashmap>,
+}
+
+impl Scratch {
+    fn inflate(&mut self) -> &mut gix::zlib::Inflate {
+        self.inflate.get_or_insert_default()
+    }
 }
 
 impl Clone for Database {
@@ -99,10 +107,7 @@ impl Database {
     pub fn find(&self, id: &gix::oid, buffer: &mut Vec<u8>) -> Result<Option<Kind>> {
         let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode(location, buffer).map(Some),
-            Place::Loose(store) => match store.try_find(id, buffer) {
-                Ok(found) => Ok(found.map(|data| data.kind)),
-                Err(err) => Err(anyhow!("{err}")),
-            },
+            Place::Loose(loose) => loose.find(id, self.scratch.borrow_mut().inflate(), buffer),
         })?;
         if found.is_none() && id.is_empty_tree() {
             buffer.clear();
@@ -115,10 +120,7 @@ impl Database {
     pub fn header(&self, id: &gix::oid) -> Result<Option<(Kind, u64)>> {
         let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode_header(location).map(Some),
-            Place::Loose(store) => match store.try_header(id) {
-                Ok(found) => Ok(found.map(|(size, kind)| (kind, size))),
-                Err(err) => Err(anyhow!("{err}")),
-            },
+            Place::Loose(loose) => loose.header(id, self.scratch.borrow_mut().inflate()),
         })?;
         Ok(found.or(id.is_empty_tree().then_some((Kind::Tree, 0))))
     }
@@ -147,8 +149,7 @@ impl Database {
     /// is none, or none that may be marked: then it is to be written anew.
     pub fn freshen(&self, id: &gix::oid) -> bool {
         self.stores.iter().any(|store| {
-            store.packs.locate(id).is_some_and(|location| touch(&location.pack.path()))
-                || touch(&store.loose.object_path(id))
+            store.packs.locate(id).is_some_and(|location| touch(&location.pack.path())) || touch(&store.loose.path(id))
         })
     }
 
@@ -192,6 +193,7 @@ impl Database {
         let data = pack.data().ok_or_else(|| anyhow!("cannot open pack '{}'", pack.path().display()))?;
         let mut scratch = self.scratch.borrow_mut();
         let Scratch { inflate, cache } = &mut *scratch;
+        let inflate = inflate.get_or_insert_default();
         let cache = cache.get_or_insert_with(|| MemoryCappedHashmap::new(CACHE_BYTES));
         let resolve = |base: &gix::oid, _: &mut Vec<u8>| {
             pack.offset_of(base).map(|offset| data.entry(offset).map(ResolvedBase::InPack)).transpose()
@@ -206,8 +208,8 @@ impl Database {
         let resolve = |base: &gix::oid| {
             pack.offset_of(base).map(|offset| data.entry(offset).map(header::ResolvedBase::InPack)).transpose()
         };
-        let inflate = &mut self.scratch.borrow_mut().inflate;
-        let decoded = data.entry(*offset).and_then(|entry| data.decode_header(entry, inflate, &resolve));
+        let mut scratch = self.scratch.borrow_mut();
+        let decoded = data.entry(*offset).and_then(|entry| data.decode_header(entry, scratch.inflate(), &resolve));
         let header = decoded.map_err(|err| anyhow!("'{}' at offset {offset}: {err}", pack.path().display()))?;
         Ok((header.kind, header.object_size))
     }
@@ -215,12 +217,7 @@ impl Database {
 
 impl Store {
     fn new(dir: PathBuf, hash: gix::hash::Kind) -> Self {
-        Store {
-            packs: Packs::new(&dir, hash),
-            loose: loose::Store::at(dir.clone(), hash),
-            listed: [const { OnceLock::new() }; 256],
-            dir,
-        }
+        Store { packs: Packs::new(&dir, hash), loose: Loose::new(&dir), listed: [const { OnceLock::new() }; 256], dir }
     }
 
     /// True if object `id` was loose when its directory was first asked for.

@@ -8,6 +8,7 @@ pub mod fsck;
 pub mod history;
 pub mod intake;
 pub mod link;
+mod loose;
 pub mod migrate;
 pub mod packs;
 pub mod quarantine;

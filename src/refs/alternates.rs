@@ -79,7 +79,7 @@ fn read(dir: &Path, repository: &Repository, config: &Config, tips: &mut Vec<Obj
             || config.alternate_refs_prefixes.iter().any(|pattern| matches(pattern.as_ref(), name))
     };
     let snapshot = Snapshot::read(&alternate)?;
-    let named = snapshot.entries().filter(|entry| wanted(entry.name)).map(|entry| entry.id());
+    let named = snapshot.entries().filter(|entry| wanted(entry.name())).map(|entry| entry.id());
     tips.extend(named.filter(|id| !id.is_null()));
     Ok(())
 }

@@ -62,9 +62,10 @@ pub fn read_ref(repository: &Repository, name: &BStr) -> Loose {
 pub fn scan(repository: &Repository) -> Result<Vec<(BString, Loose)>> {
     let mut found = Vec::new();
     let mut buffer = [0; MAX_SIZE];
-    // Each worktree has its own of these; in the directory that all share they may not even show up.
-    let own = ["refs/bisect", "refs/rewritten", "refs/worktree"];
-    let mut pending: Vec<BString> = own.map(BString::from).into();
+    // Each linked worktree has its own of these; in the directory that all share they may not even show up.
+    let is_linked = repository.git_dir != repository.common_dir;
+    let own = if is_linked { &["refs/bisect", "refs/rewritten", "refs/worktree"][..] } else { &[] };
+    let mut pending: Vec<BString> = own.iter().map(|dir| BString::from(*dir)).collect();
     pending.push("refs".into());
     while let Some(dir) = pending.pop() {
         // Asked of what is in it, for `refs` itself is no ref.

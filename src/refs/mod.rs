@@ -12,6 +12,7 @@ pub mod name;
 pub mod packed;
 pub mod packed_write;
 pub mod paths;
+mod plain;
 pub mod policy;
 pub mod reflog;
 pub mod snapshot;

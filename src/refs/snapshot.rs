@@ -14,6 +14,7 @@ use super::{
     loose::{self, Loose},
     name,
     packed::Packed,
+    plain,
 };
 use crate::repository::{RefFormat, Repository};
 
@@ -22,28 +23,61 @@ const MAX_READS: usize = 5;
 
 /// All refs below `refs/`, and what else packed-refs lists.
 pub struct Snapshot {
-    /// In byte order of the name; `None` for a symbolic ref that leads nowhere, which hides a packed ref of the same name.
-    loose: Vec<(BString, Option<Hex>)>,
+    /// In byte order of the name.
+    loose: Vec<LooseLine>,
     /// Checked: every line is well formed, and its hex what is advertised.
     packed: Option<Packed>,
     hash: gix::hash::Kind,
 }
 
+/// A loose ref, as packed-refs would have it.
+struct LooseLine {
+    line: Vec<u8>,
+    hex_len: usize,
+    /// A symbolic ref that leads nowhere, which hides a packed ref of the same name.
+    leads_nowhere: bool,
+}
+
 /// One ref.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// The full name.
-    pub name: &'a BStr,
-    /// The value in hex, in lower case; null where the ref cannot be parsed or its name is malformed.
-    pub hex: &'a [u8],
+    line: &'a [u8],
+    hex_len: usize,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// The full name.
+    pub fn name(&self) -> &'a BStr {
+        self.line[self.hex_len + 1..self.line.len() - 1].as_bstr()
+    }
+
+    /// The value in hex, in lower case; null where the ref cannot be parsed or its name is malformed.
+    pub fn hex(&self) -> &'a [u8] {
+        &self.line[..self.hex_len]
+    }
+
+    /// Both as they are advertised and packed: `<hex> SP <name> LF`.
+    pub fn line(&self) -> &'a [u8] {
+        self.line
+    }
+
     /// The value.
     pub fn id(&self) -> ObjectId {
         // Both sources of entries give well-formed hex only.
-        let hash = gix::hash::Kind::from_hex_len(self.hex.len()).unwrap_or(gix::hash::Kind::Sha1);
-        ObjectId::from_hex(self.hex).unwrap_or_else(|_| hash.null())
+        let hash = gix::hash::Kind::from_hex_len(self.hex_len).unwrap_or(gix::hash::Kind::Sha1);
+        ObjectId::from_hex(self.hex()).unwrap_or_else(|_| hash.null())
+    }
+}
+
+impl LooseLine {
+    fn new(name: &BStr, id: Option<ObjectId>, hash: gix::hash::Kind) -> Self {
+        let hex = id.unwrap_or(hash.null()).to_hex().to_string();
+        let line = [hex.as_bytes(), b" ", name, b"\n"].concat();
+        LooseLine { line, hex_len: hex.len(), leads_nowhere: id.is_none() }
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        Entry { line: &self.line, hex_len: self.hex_len }
     }
 }
 
@@ -74,23 +108,24 @@ impl Snapshot {
         };
         let mut loose = Vec::with_capacity(found.len());
         for (name, value) in found {
-            let hex = match value {
-                Loose::Id(id) => Some(Hex::of(&id)),
-                Loose::Symbolic(target) => {
-                    follow(repository, packed.as_ref(), target, MAX_READS - 1)?.map(|id| Hex::of(&id))
-                }
-                Loose::Broken | Loose::Absent => Some(Hex::of(&ObjectId::null(hash))),
+            let id = match value {
+                Loose::Id(id) => Some(id),
+                Loose::Symbolic(target) => follow(repository, packed.as_ref(), target, MAX_READS - 1)?,
+                Loose::Broken | Loose::Absent => Some(hash.null()),
             };
-            loose.push((name, hex));
+            loose.push(LooseLine::new(name.as_ref(), id, hash));
         }
         Ok(Snapshot { loose, packed, hash })
     }
 
     /// All refs in byte order of their full names, symbolic refs as what they lead to, those that lead nowhere left out.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let hex_len = self.hash.len_in_hex();
         let mut loose = self.loose.iter();
         let mut next_loose = loose.next();
         let mut packed = self.packed.as_ref().map(Packed::met_lines).unwrap_or_default();
+        let packed = std::iter::from_fn(move || packed.next().map(|line| Entry { line, hex_len }));
+        let mut packed = packed.fuse();
         let mut next_packed = packed.next();
         std::iter::from_fn(move || {
             loop {
@@ -98,17 +133,18 @@ impl Snapshot {
                     (None, None) => return None,
                     (None, Some(_)) => Ordering::Greater,
                     (Some(_), None) => Ordering::Less,
-                    (Some((name, _)), Some(line)) => name.as_bstr().cmp(line.name),
+                    (Some(loose), Some(packed)) => loose.entry().name().cmp(packed.name()),
                 };
                 if order == Ordering::Greater {
-                    let line = std::mem::replace(&mut next_packed, packed.next());
-                    return line.map(|line| Entry { name: line.name, hex: line.hex });
+                    return std::mem::replace(&mut next_packed, packed.next());
                 }
                 if order == Ordering::Equal {
                     next_packed = packed.next();
                 }
-                if let Some((name, Some(hex))) = std::mem::replace(&mut next_loose, loose.next()) {
-                    return Some(Entry { name: name.as_ref(), hex: hex.as_bytes() });
+                if let Some(loose) = std::mem::replace(&mut next_loose, loose.next())
+                    && !loose.leads_nowhere
+                {
+                    return Some(loose.entry());
                 }
             }
         })
@@ -117,8 +153,8 @@ impl Snapshot {
     /// The value of the ref of the full name `full`: null where it cannot be parsed; `None` where there is none or it leads
     /// nowhere.
     pub fn find(&self, full: &BStr) -> Option<ObjectId> {
-        if let Ok(at) = self.loose.binary_search_by(|(name, _)| name.as_bstr().cmp(full)) {
-            return self.loose[at].1.as_ref().map(|hex| Entry { name: full, hex: hex.as_bytes() }.id());
+        if let Ok(at) = self.loose.binary_search_by(|loose| loose.entry().name().cmp(full)) {
+            return Some(&self.loose[at]).filter(|loose| !loose.leads_nowhere).map(|loose| loose.entry().id());
         }
         self.packed.as_ref()?.find(full).ok()??.id().ok()
     }
@@ -156,16 +192,22 @@ fn open_packed(repository: &Repository) -> Result<Option<Packed>> {
 /// A file that git wrote comes back as it is. In one of another hand, names that no ref can have get the null id and ids in
 /// capitals are put right, in memory.
 fn checked(packed: Packed, hash: gix::hash::Kind) -> Result<Packed> {
-    let mut plain = true;
-    for line in packed.lines() {
-        let line = line?;
-        let well_formed = is_usual(line.name) || name::is_well_formed_one_level(line.name);
+    let (body, hex_len) = (packed.body(), hash.len_in_hex());
+    let (mut is_plain, mut at) = (true, 0);
+    while at < body.len() {
+        if let Some(length) = plain::ref_len(&body[at..], hex_len) {
+            at += length;
+            continue;
+        }
+        let (line, next) = packed.parse(at)?;
+        let well_formed = name::is_well_formed_one_level(line.name);
         if !well_formed && !is_safe(line.name) {
             bail!("packed refname is dangerous: {}", line.name);
         }
-        plain &= well_formed && !line.has_capitals;
+        is_plain &= well_formed && !line.has_capitals && body[at + hex_len] == b' ';
+        at = next;
     }
-    if plain {
+    if is_plain {
         return Ok(packed);
     }
     let mut content = Vec::with_capacity(packed.body().len());
@@ -180,45 +222,6 @@ fn checked(packed: Packed, hash: gix::hash::Kind) -> Result<Packed> {
     // In the order that it has: where that is not the one it claims, git shows it so as well.
     let header = b"# pack-refs with: sorted \n";
     Packed::from_content([&header[..], &content].concat(), PathBuf::from("packed-refs"), hash)
-}
-
-/// True if a name is surely well formed: the quick answer for nearly every name. This runs over every ref of the
-/// repository, so it takes sixteen bytes at a time, each beside the one that follows it.
-fn is_usual(name: &BStr) -> bool {
-    const WIDTH: usize = 16;
-    // Letters, digits, `-` and `_`, and single `/` and `.` between them, where no component can end in `.lock`.
-    let (Some((first, behind)), Some(last)) = (name.split_first(), name.last()) else { return false };
-    let mut is_good = !is_separator(*first) & is_part(*last) & !is_separator(*last);
-    for (here, next) in name.as_chunks::<WIDTH>().0.iter().zip(behind.as_chunks::<WIDTH>().0) {
-        is_good &= follows(here, next);
-    }
-    // What is left over; in a long name that is for the most part seen already.
-    let rear = behind.len().saturating_sub(WIDTH);
-    match (name[rear..].first_chunk::<WIDTH>(), behind[rear..].first_chunk::<WIDTH>()) {
-        (Some(here), Some(next)) => is_good &= follows(here, next),
-        _ => is_good &= name.iter().zip(behind).all(|(here, next)| follows(&[*here], &[*next])),
-    }
-    is_good && !(memchr::memchr(b'.', name).is_some() && name.contains_str(".lock"))
-}
-
-/// True if each byte of `here` is of a usual name, and the one of `next` at the same place may follow it. No early return
-/// and numbers for flags, of which the compiler makes vectors.
-fn follows<const N: usize>(here: &[u8; N], next: &[u8; N]) -> bool {
-    let strange = here.iter().zip(next).fold(0, |strange, (byte, follower)| {
-        strange | u8::from(!is_part(*byte)) | u8::from(is_separator(*byte) & is_separator(*follower))
-    });
-    strange == 0
-}
-
-/// True for what a usual name is made of.
-fn is_part(byte: u8) -> bool {
-    // `-`, `.`, `/` and the digits follow one another.
-    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    (byte.wrapping_sub(b'-') <= b'9' - b'-') | is_letter | (byte == b'_') | (byte >= 0x80)
-}
-
-fn is_separator(byte: u8) -> bool {
-    (byte == b'/') | (byte == b'.')
 }
 
 /// True if a malformed name can at least not lead out of the directory of refs.
@@ -253,22 +256,4 @@ fn follow(
         }
     }
     Ok(None)
-}
-
-/// An object id in hex, without an allocation.
-struct Hex {
-    digits: [u8; 64],
-    len: u8,
-}
-
-impl Hex {
-    fn of(id: &gix::oid) -> Self {
-        let mut digits = [0; 64];
-        let len = id.hex_to_buf(&mut digits).len() as u8;
-        Hex { digits, len }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.digits[..usize::from(self.len)]
-    }
 }

@@ -70,6 +70,11 @@ fn hierarchy() -> String {
     }
 }
 
+/// True if somebody wants to know.
+pub fn is_on() -> bool {
+    TRACE.get().is_some()
+}
+
 /// Tell of the end with exit status `code`.
 #[track_caller]
 pub fn exit(code: u8) {

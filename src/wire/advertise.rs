@@ -52,7 +52,7 @@ pub fn advertise(
     let is_version_1 = wants_version_1(env::var_os("GIT_PROTOCOL").unwrap_or_default().as_bytes().as_bstr());
     trace::transfer("negotiated-version", if is_version_1 { "1" } else { "0" });
     if is_version_1 {
-        lines.push([b"version 1"])?;
+        lines.push([b"version 1\n"])?;
     }
     lines.capabilities = Some(capabilities(repository, config, nonce, session_id));
 
@@ -62,14 +62,17 @@ pub fn advertise(
     // Most repositories have neither a namespace nor alternates, and are spared the book-keeping.
     let mut seen = (!namespace.is_empty() || !tips.is_empty()).then(HashSet::<ObjectId>::default);
     for entry in snapshot.entries() {
-        let short = entry.name.strip_prefix(namespace).map(ByteSlice::as_bstr);
-        if hidden.is_hidden(short, entry.name) {
+        let name = entry.name();
+        let short = name.strip_prefix(namespace).map(ByteSlice::as_bstr);
+        if hidden.is_hidden(short, name) {
             continue;
         }
         let is_new = seen.as_mut().is_none_or(|seen| seen.insert(entry.id()));
         match short {
-            Some(name) => lines.push_ref(entry.hex, name)?,
-            None if is_new => lines.push_ref(entry.hex, b".have".into())?,
+            // All but the first, as a rule.
+            Some(_) if namespace.is_empty() && lines.capabilities.is_none() => lines.push([entry.line()])?,
+            Some(name) => lines.push_ref(entry.hex(), name)?,
+            None if is_new => lines.push_ref(entry.hex(), b".have".into())?,
             None => {}
         }
     }
@@ -85,7 +88,7 @@ pub fn advertise(
     roots.sort();
     roots.dedup();
     for root in roots {
-        lines.push([b"shallow ", root.to_hex().to_string().as_bytes()])?;
+        lines.push([b"shallow ", root.to_hex().to_string().as_bytes(), b"\n"])?;
     }
     lines.finish()
 }
@@ -101,36 +104,33 @@ struct Lines<'a, W> {
 impl<W: Write> Lines<'_, W> {
     fn push_ref(&mut self, hex: &[u8], name: &BStr) -> Result<()> {
         match self.capabilities.take() {
-            Some(capabilities) => self.push([hex, b" ", name, b"\0", &capabilities]),
-            None => self.push([hex, b" ", name]),
+            Some(capabilities) => self.push([hex, b" ", name, b"\0", &capabilities, b"\n"]),
+            None => self.push([hex, b" ", name, b"\n"]),
         }
     }
 
-    /// One line, given in parts, and its LF.
+    /// One line, given in parts, its LF included.
     fn push<const N: usize>(&mut self, parts: [&[u8]; N]) -> Result<()> {
-        let length = 5 + parts.iter().map(|part| part.len()).sum::<usize>();
+        let length = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
         // git's own limit. A name this long comes from packed-refs alone; no file system takes it.
         anyhow::ensure!(length <= 65520, "protocol error: impossibly long line");
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let start = self.buffer.len();
+        let digit = |shift: usize| b"0123456789abcdef"[(length >> shift) & 15];
         self.buffer.reserve(length);
-        self.buffer.extend_from_slice(&[12, 8, 4, 0].map(|shift| DIGITS[(length >> shift) & 15]));
+        self.buffer.extend_from_slice(&[digit(12), digit(8), digit(4), digit(0)]);
         for part in parts {
             self.buffer.extend_from_slice(part);
         }
-        self.buffer.push(b'\n');
-        trace::sent(&self.buffer[start..]);
         if self.buffer.len() >= CHUNK { self.write() } else { Ok(()) }
     }
 
     fn finish(mut self) -> Result<()> {
         self.buffer.push_str("0000");
-        trace::sent(b"0000");
         self.write()?;
         self.out.flush().map_err(unwritten)
     }
 
     fn write(&mut self) -> Result<()> {
+        trace::sent(&self.buffer);
         self.out.write_all(&self.buffer).map_err(unwritten)?;
         self.buffer.clear();
         Ok(())

@@ -34,7 +34,7 @@ impl Tips<'_> {
 
     /// Every value, in no order, some more than once.
     pub fn all(&self) -> impl Iterator<Item = ObjectId> {
-        let refs = self.snapshot.entries().filter(|entry| self.counts(entry.name)).map(|entry| entry.id());
+        let refs = self.snapshot.entries().filter(|entry| self.counts(entry.name())).map(|entry| entry.id());
         refs.chain(self.alternates.iter().copied()).chain(self.heads()).filter(|id| !id.is_null())
     }
 

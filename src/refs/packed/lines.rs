@@ -1,10 +1,11 @@
 //! Going through the refs of the file, one after the other.
 
 use anyhow::{Context, Result};
-use bstr::{BStr, ByteSlice};
+use bstr::BStr;
 use gix::ObjectId;
 
 use super::Packed;
+use crate::refs::plain::newline;
 
 /// One ref of the file. Its parts are well formed, but for the name, which is as it stands there.
 #[derive(Debug, Clone, Copy)]
@@ -67,18 +68,16 @@ pub struct MetLines<'a> {
 }
 
 impl<'a> Iterator for MetLines<'a> {
-    type Item = Line<'a>;
+    /// `<hex> SP <name> LF`
+    type Item = &'a [u8];
 
     fn next(&mut self) -> Option<Self::Item> {
-        let end = memchr::memchr(b'\n', self.rest)?;
-        let (line, mut behind) = (&self.rest[..end], &self.rest[end + 1..]);
-        let (hex, name) = line.split_at_checked(self.hex_len)?;
-        let mut peeled = None;
+        let end = self.hex_len + newline(self.rest.get(self.hex_len..)?)?;
+        let (line, mut behind) = self.rest.split_at_checked(end + 1)?;
         if behind.first() == Some(&b'^') {
-            peeled = behind.get(1..=self.hex_len);
             behind = behind.get(self.hex_len + 2..)?;
         }
         self.rest = behind;
-        Some(Line { name: name.get(1..)?.as_bstr(), hex, has_capitals: false, peeled })
+        Some(line)
     }
 }

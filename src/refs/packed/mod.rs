@@ -23,6 +23,8 @@ pub use self::{
     lines::{Line, Lines, MetLines},
 };
 
+use super::plain::is_lower_hex;
+
 /// Files up to this size, in bytes, are read rather than mapped.
 const READ_UP_TO: u64 = 64 * 1024;
 
@@ -161,8 +163,8 @@ impl Packed {
         }
     }
 
-    /// The ref that begins at `at`, and where the next one does.
-    fn parse(&self, at: usize) -> Result<(Line<'_>, usize)> {
+    /// The ref that begins at `at` in the [body](Self::body), and where the next one does.
+    pub fn parse(&self, at: usize) -> Result<(Line<'_>, usize)> {
         let rest = &self.body()[at..];
         let invalid = |line| Err(self.invalid(line));
         let Some(hex) = rest.get(..self.hex_len) else { return invalid(rest) };
@@ -235,16 +237,6 @@ fn first_line(from: &[u8]) -> BString {
 
 fn is_hex(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_hexdigit)
-}
-
-/// True for hex as git writes it. No early return within a chunk, so that the compiler looks at sixteen bytes at once:
-/// this runs over every ref of the repository.
-fn is_lower_hex(bytes: &[u8]) -> bool {
-    let is_bad = |byte: u8| u8::from(byte.wrapping_sub(b'0') > 9) & u8::from(byte.wrapping_sub(b'a') > 5);
-    let has_bad = |chunk: &[u8; 16]| chunk.iter().fold(0, |bad, byte| bad | is_bad(*byte)) != 0;
-    // What the chunks leave over is looked at with what comes before it.
-    let Some(last) = bytes.last_chunk() else { return bytes.iter().all(|byte| is_bad(*byte) == 0) };
-    !bytes.as_chunks().0.iter().fold(has_bad(last), |bad, chunk| bad | has_bad(chunk))
 }
 
 #[cfg(test)]

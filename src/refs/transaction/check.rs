@@ -1,7 +1,7 @@
 //! With every ref locked: is it as it was asked to be, and may it become what was asked for?
 
 use bstr::{BStr, ByteSlice};
-use gix::{ObjectId, objs::Kind};
+use gix::{ObjectId, hashtable::HashMap, objs::Kind};
 
 use super::{
     Aborted, Change, Edit, Failure, How, Prepared, Site, Slot,
@@ -29,10 +29,11 @@ impl Prepared<'_> {
         };
         let packed = packed.map_err(|err| Aborted::new(self.mode, format!("{err:#}")))?;
         let mut taken = Taken::new(self.slots.iter().map(|slot| slot.name()));
+        let mut values = Values::new(self.database);
         let mut index = 0;
         while let Some(slot) = self.slots.get_mut(index) {
             let edit = &edits[slot.edit];
-            let checked = check_slot(slot, edit, packed.as_ref(), &taken, self.site, self.database);
+            let checked = check_slot(slot, edit, packed.as_ref(), &taken, self.site, &mut values);
             match checked {
                 Ok(()) => index += 1,
                 Err(failure) => {
@@ -60,7 +61,7 @@ fn check_slot(
     packed: Option<&Packed>,
     taken: &Taken,
     site: Site<'_>,
-    database: &Database,
+    values: &mut Values<'_>,
 ) -> Result<(), Failure> {
     let name = slot.name().to_owned();
     let name = name.as_bstr();
@@ -94,14 +95,14 @@ fn check_slot(
         _ if edit.is_deletion() && slot.old.is_none() && !slot.broken => Change::Nothing,
         _ if edit.is_deletion() => Change::Delete,
         Some(old) if old == edit.new => Change::Nothing,
-        _ => Change::Write(new_value(name, edit, slot.is_together(), database)?),
+        _ => Change::Write(values.of(name, edit, slot.is_together())?),
     };
     if slot.is_together()
         && slot.change != Change::Nothing
         && let Some(value) = &mut slot.loose
     {
         // Its object may be missing: then nobody can say what it peels to, and it is a ref all the same.
-        value.peeled = peel(database, value.id).unwrap_or_default();
+        value.peeled = peel(values.database, value.id).unwrap_or_default();
     }
     Ok(())
 }
@@ -124,21 +125,43 @@ pub(super) fn check_old_value(name: &BStr, edit: &Edit, actual: Option<ObjectId>
     }
 }
 
-/// The new value, which must be there, and a commit if the ref is a branch.
-pub(super) fn new_value(name: &BStr, edit: &Edit, together: bool, database: &Database) -> Result<Value, Failure> {
-    let invalid = |message: String| Failure::new("invalid new value provided", message);
-    let id = edit.new;
-    match database.header(&id) {
-        Ok(Some((kind, _))) if kind != Kind::Commit && name.starts_with(b"refs/heads/") => {
-            Err(invalid(format!("trying to write non-commit object {id} to branch '{name}'")))
+/// New values, each looked at once: refs in one push often share them.
+pub(super) struct Values<'a> {
+    database: &'a Database,
+    kinds: HashMap<ObjectId, Kind>,
+}
+
+impl<'a> Values<'a> {
+    /// Of objects in `database`.
+    pub(super) fn new(database: &'a Database) -> Self {
+        Values { database, kinds: HashMap::default() }
+    }
+
+    /// The new value for the ref `name`, which must be there, and a commit if the ref is a branch.
+    pub(super) fn of(&mut self, name: &BStr, edit: &Edit, together: bool) -> Result<Value, Failure> {
+        let invalid = |message: String| Failure::new("invalid new value provided", message);
+        let id = edit.new;
+        match self.kind(id) {
+            Ok(Some(kind)) if kind != Kind::Commit && name.starts_with(b"refs/heads/") => {
+                Err(invalid(format!("trying to write non-commit object {id} to branch '{name}'")))
+            }
+            Ok(Some(Kind::Tag)) if together => {
+                let peeled = peel(self.database, id)
+                    .map_err(|err| invalid(format!("trying to write ref '{name}' with broken tag {id}: {err:#}")))?;
+                Ok(Value { id, peeled })
+            }
+            Ok(Some(_)) => Ok(Value { id, peeled: None }),
+            Ok(None) => Err(invalid(format!("trying to write ref '{name}' with nonexistent object {id}"))),
+            Err(err) => Err(invalid(format!("trying to write ref '{name}' with object {id}: {err:#}"))),
         }
-        Ok(Some((Kind::Tag, _))) if together => {
-            let peeled = peel(database, id)
-                .map_err(|err| invalid(format!("trying to write ref '{name}' with broken tag {id}: {err:#}")))?;
-            Ok(Value { id, peeled })
+    }
+
+    fn kind(&mut self, id: ObjectId) -> anyhow::Result<Option<Kind>> {
+        if let Some(kind) = self.kinds.get(&id) {
+            return Ok(Some(*kind));
         }
-        Ok(Some(_)) => Ok(Value { id, peeled: None }),
-        Ok(None) => Err(invalid(format!("trying to write ref '{name}' with nonexistent object {id}"))),
-        Err(err) => Err(invalid(format!("trying to write ref '{name}' with object {id}: {err:#}"))),
+        let kind = self.database.header(&id)?.map(|(kind, _)| kind);
+        self.kinds.extend(kind.map(|kind| (id, kind)));
+        Ok(kind)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io::ErrorKind, time::Duration};
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, BString};
 
 use super::{
     Edit, Failure, Site, conflicts,
@@ -16,18 +16,34 @@ use crate::{
     },
 };
 
+/// Names that nobody else can make a ref of.
+#[derive(Default)]
+pub(super) struct Ours {
+    /// The refs that this transaction has locked.
+    pub(super) locked: BTreeSet<BString>,
+    /// The directories in which a guard stands: whoever locks such a name now cannot put a file there.
+    occupied: BTreeSet<BString>,
+}
+
+impl Ours {
+    /// The transaction has `locked` these.
+    pub(super) fn of(locked: BTreeSet<BString>) -> Self {
+        Ours { locked, ..Self::default() }
+    }
+}
+
 /// Put a dangling symbolic link at the path of the ref `name`, which `edit` creates: git's and gix's readers do not see it.
-/// `locked` are the names that this transaction has locked.
 pub(super) fn guard(
     name: &BStr,
     edit: &Edit,
-    locked: &BTreeSet<BString>,
+    ours: &mut Ours,
     journal: &Journal,
     site: Site<'_>,
     made: &mut MadeDirectories,
 ) -> Result<Held, Failure> {
     let Site { config, paths, locksmith, .. } = site;
-    for prefix in prefixes(name).filter(|prefix| !locked.contains(prefix.as_bytes().as_bstr())) {
+    let is_ours = |prefix: &&BStr| ours.locked.contains(*prefix) || ours.occupied.contains(*prefix);
+    for prefix in prefixes(name).filter(|prefix| !is_ours(prefix)) {
         let path = paths.lock(prefix);
         let mut waiting = Waiting::new(config.ref_lock_timeout);
         while path.symlink_metadata().is_ok() {
@@ -42,8 +58,14 @@ pub(super) fn guard(
         return Err(conflicts::below(name, edit, site));
     }
     let text = journal.id().link_text();
-    locksmith.link(&path, &text, Some(Duration::ZERO), made).map_err(|err| match err.kind() {
+    let guard = locksmith.link(&path, &text, Some(Duration::ZERO), made).map_err(|err| match err.kind() {
         ErrorKind::AlreadyExists => conflicts::below(name, edit, site),
         _ => Failure::general(cannot_lock(edit, unable_to_create(&path, &err))),
-    })
+    })?;
+    for prefix in prefixes(name) {
+        if !ours.occupied.contains(prefix) {
+            ours.occupied.insert(prefix.to_owned());
+        }
+    }
+    Ok(guard)
 }

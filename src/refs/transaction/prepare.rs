@@ -10,7 +10,8 @@ use bstr::{BStr, BString};
 
 use super::{
     Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Prepared, Queued, Site, Slot,
-    conflicts, guard::guard,
+    conflicts,
+    guard::{Ours, guard},
 };
 use crate::{
     balanced::{journal::Journal, transaction_id::TransactionId},
@@ -145,9 +146,9 @@ impl Prepared<'_> {
                 Err(err) => return Err(Aborted::without_journal(self.mode, &err)),
             }
         }
-        let mut locked = BTreeSet::new();
+        let mut ours = Ours::default();
         for index in order {
-            match self.lock(index, &edits[index], hows[index], &mut locked) {
+            match self.lock(index, &edits[index], hows[index], &mut ours) {
                 Ok(slot) => self.slots.push(slot),
                 Err(failure) => self.fail(index, failure)?,
             }
@@ -175,7 +176,7 @@ impl Prepared<'_> {
     }
 
     /// Lock the ref of `edit`, and what it leads to; read it under the lock.
-    fn lock(&mut self, index: usize, edit: &Edit, how: How, locked: &mut BTreeSet<BString>) -> Result<Slot, Failure> {
+    fn lock(&mut self, index: usize, edit: &Edit, how: How, ours: &mut Ours) -> Result<Slot, Failure> {
         let mut slot = Slot {
             guard: None,
             staged: None,
@@ -191,12 +192,12 @@ impl Prepared<'_> {
         };
         loop {
             let name = slot.name().to_owned();
-            if locked.contains(&name) {
+            if ours.locked.contains(&name) {
                 let via =
                     format!("multiple updates for '{name}' (including one via symref '{}') are not allowed", edit.name);
                 return Err(Failure::general(via));
             }
-            slot.locks.push(self.lock_name(name.as_ref(), edit, how, locked)?);
+            slot.locks.push(self.lock_name(name.as_ref(), edit, how, &ours.locked)?);
             match loose::read_ref(self.site.repository, name.as_ref()) {
                 Loose::Symbolic(target) => {
                     let too_deep = slot.names.len() >= MAX_DEPTH || slot.names.contains(&target);
@@ -217,9 +218,9 @@ impl Prepared<'_> {
         if slot.is_together() && edit.is_creation() && slot.loose.is_none() && !slot.broken {
             let no_journal = || Failure::general(cannot_lock(edit, "no journal".into()));
             let journal = self.journal.as_ref().ok_or_else(no_journal)?;
-            slot.guard = Some(guard(slot.name(), edit, locked, journal, self.site, &mut self.made)?);
+            slot.guard = Some(guard(slot.name(), edit, ours, journal, self.site, &mut self.made)?);
         }
-        locked.extend(slot.names.iter().cloned());
+        ours.locked.extend(slot.names.iter().cloned());
         Ok(slot)
     }
 

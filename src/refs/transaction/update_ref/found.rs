@@ -1,12 +1,14 @@
 //! What the edits of a session are about, read under git's locks: which refs change, from which values.
 
-use std::collections::BTreeSet;
-
 use bstr::{BStr, BString, ByteSlice};
 use gix::ObjectId;
 
 use super::{
-    super::{Aborted, Edit, Failure, announced::push_line, guard::guard},
+    super::{
+        Aborted, Edit, Failure,
+        announced::push_line,
+        guard::{Ours, guard},
+    },
     Session, locks,
 };
 use crate::{
@@ -70,11 +72,12 @@ impl Session<'_> {
         let Some(vote) = self.vote.as_mut().filter(|_| self.site.repository.ref_format == RefFormat::Files) else {
             return Ok(());
         };
-        let locked: BTreeSet<BString> = self.found.iter().map(|found| found.name.clone()).collect();
+        let locked = self.found.iter().map(|found| found.name.clone()).collect();
+        let mut ours = Ours::of(locked);
         let created =
             self.edits.iter().zip(&self.found).filter(|(edit, found)| edit.is_creation() && found.old.is_none());
         for (edit, Found { name, .. }) in created {
-            let held = guard(name.as_ref(), edit, &locked, &vote.journal, self.site, &mut vote.made);
+            let held = guard(name.as_ref(), edit, &mut ours, &vote.journal, self.site, &mut vote.made);
             self.guards.push(held.map_err(|failure| Aborted::new(self.mode, failure.message))?);
         }
         Ok(())

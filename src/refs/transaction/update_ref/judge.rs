@@ -7,7 +7,7 @@ use bstr::{BStr, ByteSlice};
 
 use super::super::{
     Edit, Failure, Site,
-    check::{check_old_value, new_value},
+    check::{Values, check_old_value},
     conflicts::{self, Taken},
 };
 use crate::{
@@ -26,7 +26,7 @@ pub(super) fn bad_edits<'e>(
     database: &Database,
 ) -> Result<Vec<(usize, Failure)>> {
     let snapshot = Snapshot::read(site.repository)?;
-    let existing: Vec<&BStr> = snapshot.entries().map(|entry| entry.name).collect();
+    let existing: Vec<&BStr> = snapshot.entries().map(|entry| entry.name()).collect();
     let edits: Vec<_> = edits.collect();
     let names: Vec<&BStr> = edits.iter().map(|(_, edit)| edit.name.as_ref()).collect();
     let symbolic = SymbolicRefs::of(site.repository, &names)?;
@@ -41,6 +41,7 @@ pub(super) fn bad_edits<'e>(
     // As they would be locked: of two that exclude each other the later stays.
     changes.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
     let mut taken = Taken::new(changes.iter().map(|(name, ..)| name.as_ref()));
+    let mut values = Values::new(database);
     let mut bad = Vec::new();
     for (name, index, edit) in &changes {
         let name = name.as_bstr();
@@ -57,7 +58,7 @@ pub(super) fn bad_edits<'e>(
                 check_name(name, &existing)?;
                 taken.check(name)?;
             }
-            new_value(name, edit, false, database).map(drop)
+            values.of(name, edit, false).map(drop)
         });
         if let Err(failure) = checked {
             taken.remove(name);

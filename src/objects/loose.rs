@@ -1,0 +1,155 @@
+//! Reading loose objects (gitformat-loose): one file each, deflated. They are never written here.
+//!
+//! A push reads few and small ones, for which setting up an inflater or a mapping costs more than reading: the caller lends
+//! an inflater, and the file is read.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use gix::{
+    objs::{Kind, decode::loose_header},
+    zlib::{Inflate, Status},
+};
+
+/// How much of a file is read at a time, in bytes.
+const CHUNK: usize = 4096;
+
+/// No header is longer, in bytes.
+const MAX_HEADER: usize = 64;
+
+/// How much memory is taken at least, in bytes, for an object that claims to be larger, before more of it arrives.
+const FIRST: u64 = 1 << 16;
+
+/// The loose objects of one object directory.
+pub struct Loose {
+    dir: PathBuf,
+}
+
+/// An object that is being inflated.
+struct Stream<'a> {
+    file: File,
+    chunk: [u8; CHUNK],
+    /// What of the chunk was not inflated yet.
+    at: usize,
+    filled: usize,
+    inflate: &'a mut Inflate,
+    ended: bool,
+}
+
+impl Loose {
+    /// Those below the object directory `dir`.
+    pub fn new(dir: &Path) -> Self {
+        Loose { dir: dir.to_owned() }
+    }
+
+    /// Where object `id` is if it is there.
+    pub fn path(&self, id: &gix::oid) -> PathBuf {
+        let hex = id.to_hex().to_string();
+        self.dir.join(&hex[..2]).join(&hex[2..])
+    }
+
+    /// True if there is an object `id`.
+    pub fn contains(&self, id: &gix::oid) -> bool {
+        self.path(id).is_file()
+    }
+
+    /// The kind and size of object `id`, `None` if it is not there.
+    pub fn header(&self, id: &gix::oid, inflate: &mut Inflate) -> Result<Option<(Kind, u64)>> {
+        let path = self.path(id);
+        let Some(mut stream) = Stream::open(&path, inflate).with_context(|| unreadable(&path))? else {
+            return Ok(None);
+        };
+        let (kind, size, _) = stream.header().with_context(|| unreadable(&path))?;
+        Ok(Some((kind, size)))
+    }
+
+    /// The kind of object `id`, its content in `content`; `None` if it is not there.
+    pub fn find(&self, id: &gix::oid, inflate: &mut Inflate, content: &mut Vec<u8>) -> Result<Option<Kind>> {
+        let path = self.path(id);
+        let Some(mut stream) = Stream::open(&path, inflate).with_context(|| unreadable(&path))? else {
+            return Ok(None);
+        };
+        let kind = stream.object(content).with_context(|| unreadable(&path))?;
+        Ok(Some(kind))
+    }
+}
+
+fn unreadable(path: &Path) -> String {
+    format!("cannot read loose object '{}'", path.display())
+}
+
+impl<'a> Stream<'a> {
+    fn open(path: &Path, inflate: &'a mut Inflate) -> io::Result<Option<Self>> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(err) => return Err(err),
+        };
+        inflate.reset();
+        Ok(Some(Stream { file, chunk: [0; CHUNK], at: 0, filled: 0, inflate, ended: false }))
+    }
+
+    /// Kind, size, and what was inflated of the content.
+    fn header(&mut self) -> Result<(Kind, u64, Vec<u8>)> {
+        let mut bytes = [0; MAX_HEADER];
+        let mut len = 0;
+        while len < MAX_HEADER && !self.ended && !bytes[..len].contains(&0) {
+            len += self.inflate(&mut bytes[len..])?;
+        }
+        let (kind, size, header) = loose_header(&bytes[..len]).map_err(|err| anyhow!("{err}"))?;
+        Ok((kind, size, bytes[header..len].to_vec()))
+    }
+
+    /// The kind, and all of the content.
+    fn object(&mut self, content: &mut Vec<u8>) -> Result<Kind> {
+        let (kind, size, first) = self.header()?;
+        content.clear();
+        content.extend_from_slice(&first);
+        let mut len = first.len();
+        while !self.ended {
+            // One byte more than there may be, to see that there is none.
+            let room = (size.saturating_add(1)).min((len as u64 * 2).max(FIRST));
+            let room = usize::try_from(room).unwrap_or(usize::MAX);
+            if content.len() < room {
+                content.try_reserve_exact(room - content.len())?;
+                content.resize(room, 0);
+            }
+            len += self.inflate(&mut content[len..])?;
+            ensure!(len as u64 <= size, "it is longer than its header says");
+        }
+        content.truncate(len);
+        ensure!(len as u64 == size, "it is shorter than its header says");
+        Ok(kind)
+    }
+
+    /// Inflate into `out`, which is not empty; 0 at the end.
+    fn inflate(&mut self, out: &mut [u8]) -> Result<usize> {
+        while !self.ended {
+            if self.at == self.filled {
+                (self.at, self.filled) = (0, self.fill()?);
+            }
+            let rest = &self.chunk[self.at..self.filled];
+            let (status, read, wrote) = self.inflate.prefix(rest, out).map_err(|err| anyhow!("{err}"))?;
+            self.at += read;
+            self.ended = status == Status::StreamEnd;
+            if wrote > 0 {
+                return Ok(wrote);
+            }
+            ensure!(self.ended || read > 0, "it ends too early");
+        }
+        Ok(0)
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        loop {
+            match self.file.read(&mut self.chunk) {
+                Err(err) if err.kind() == ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+}
