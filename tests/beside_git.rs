@@ -95,7 +95,7 @@ fn a_value_that_is_gone_after_the_vote_aborts_it() {
     git_beside(&balanced, &["gc", "--prune=now", "--quiet"]);
     fs::write(balanced.path("seen.go"), "").unwrap();
     let pushed = Pushed::of(push);
-    assert!(!pushed.accepted && pushed.said.contains("is gone"), "{}", pushed.said);
+    assert!(!pushed.accepted && pushed.said.contains("removed during the vote"), "{}", pushed.said);
     assert_eq!(balanced.refs(), before);
     balanced.check_clean();
 }
