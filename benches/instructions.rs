@@ -62,6 +62,10 @@ fn count(ours: &Program, case: &Case) -> Result<u64> {
     let (answer, profile) = (dir.path().join("answer"), dir.path().join("profile"));
     let [request] = case.requests.as_slice() else { anyhow::bail!("one run has one request") };
     let output = Command::new("valgrind")
+        // What the caller has in its environment is read too, and must not count.
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", dir.path())
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", profile.display()))
         .args(&ours.command)

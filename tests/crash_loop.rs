@@ -27,7 +27,7 @@ const CALLS: &str = "write,pwrite64,writev,rename,renameat,renameat2,link,linkat
                      copy_file_range";
 
 /// How many points of one loop are tried unless all are.
-const SOME: usize = 48;
+const SOME: usize = 24;
 
 /// A push to be killed.
 #[derive(Clone, Copy)]
