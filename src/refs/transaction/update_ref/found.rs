@@ -113,7 +113,7 @@ impl Session<'_> {
         lines
     }
 
-    /// See [`Prepared::updates`](super::Prepared::updates).
+    /// See [`Prepared::updates`](super::super::Prepared::updates).
     pub fn updates(&self) -> Vec<(ObjectId, ObjectId, &BStr)> {
         let null = self.site.repository.hash.null();
         let update = |(index, edit): (usize, &Edit)| {
