@@ -2,7 +2,8 @@
 //!
 //! Unlike seconds they repeat, on a busy machine too, and so a test can fail on them: by more than 5% no row may grow.
 //! `cargo bench -- --instructions` compares, with `--accept` it writes the file anew. Only the program itself is counted,
-//! not what it starts; a row whose case takes valgrind minutes is left out.
+//! not what it starts; a row whose case takes valgrind minutes is left out. Where the program waits for a hook, how often
+//! it wakes up is chance; that only ever adds, and so a row that seems to have grown is counted again and the least taken.
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +23,9 @@ use crate::{
 /// The growth, as a share, that fails.
 const TOLERANCE: f64 = 0.05;
 
+/// How often a row is counted before it is said to have grown.
+const TRIES: usize = 6;
+
 /// Count the `rows` and compare, or `accept` what was counted.
 pub fn compare(ours: &Program, rows: impl Iterator<Item = Row>, accept: bool) -> Result<()> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions.txt");
@@ -29,13 +33,20 @@ pub fn compare(ours: &Program, rows: impl Iterator<Item = Row>, accept: bool) ->
     let mut grown = Vec::new();
     println!("| work | instructions | before | ratio |\n|---|---|---|---|");
     for row in rows.filter(Row::is_counted) {
-        let now = count(ours, &(row.prepare)(&Store::open()?)?)?;
-        let before = baseline.insert(row.name.to_owned(), now);
+        let case = (row.prepare)(&Store::open()?)?;
+        let mut now = count(ours, &case)?;
         // A new row has nothing to be compared with.
-        let before = before.unwrap_or(now);
+        let before = baseline.get(row.name).copied().unwrap_or(now);
+        for _ in 1..TRIES {
+            if !accept && !has_grown(now, before) {
+                break;
+            }
+            now = now.min(count(ours, &case)?);
+        }
+        baseline.insert(row.name.to_owned(), now);
         let ratio = now as f64 / before as f64;
         println!("| {} | {now} | {before} | {ratio:.3} |", row.name);
-        if ratio > 1.0 + TOLERANCE {
+        if has_grown(now, before) {
             grown.push(row.name);
         }
     }
@@ -45,6 +56,10 @@ pub fn compare(ours: &Program, rows: impl Iterator<Item = Row>, accept: bool) ->
     }
     ensure!(grown.is_empty(), "more than {}% over the baseline: {}", TOLERANCE * 100.0, grown.join("; "));
     Ok(())
+}
+
+fn has_grown(now: u64, before: u64) -> bool {
+    now as f64 > before as f64 * (1.0 + TOLERANCE)
 }
 
 /// `<count> SP <name of the row>` a line.
