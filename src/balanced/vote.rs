@@ -174,13 +174,13 @@ impl<'a> Vote<'a> {
 
     /// Tell the hook what became of the push. What it answers changes nothing, and is told the person who pushes.
     fn tell(&self, phase: Phase, ballot: &Ballot) {
-        match self.hooks.balanced_update(phase, ballot, Limits::within(self.config.balanced_timeout)) {
-            Ok(Answer::Yes | Answer::NoHook) => {}
-            Ok(_) => {
-                let phase = phase.as_str();
-                self.sideband.warning(format_args!("the balanced_update hook failed when it was told '{phase}'"));
-            }
-            Err(err) => say!("error: {err:#}"),
+        let told = self.hooks.balanced_update(phase, ballot, Limits::within(self.config.balanced_timeout));
+        if let Err(err) = &told {
+            say!("error: {err:#}");
+        }
+        if !matches!(told, Ok(Answer::Yes | Answer::NoHook)) {
+            let phase = phase.as_str();
+            self.sideband.warning(format_args!("the balanced_update hook failed when it was told '{phase}'"));
         }
     }
 }

@@ -235,11 +235,13 @@ fn side_by_side(
         Ok(answer)
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        // Where there is no thread to be had, those that there are do it all.
+        let others: Vec<_> = (1..jobs).map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
+        let own = work();
         // All of them are joined, whatever the first says.
         let answers: Vec<Result<Answer>> =
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
-        answers.into_iter().try_fold(Answer::NoHook, |all, answer| Ok(all.and(answer?)))
+            others.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
+        answers.into_iter().chain([own]).try_fold(Answer::NoHook, |all, answer| Ok(all.and(answer?)))
     })
 }
 

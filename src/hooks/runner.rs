@@ -238,9 +238,25 @@ pub(super) fn start(invocation: &Invocation, prepare: impl Fn(&mut Command) -> i
 }
 
 /// Feed `child` and `tell` what it says until it exits or meets its `limits`. Gives back its output if somebody else still
-/// holds that open.
+/// holds that open. An error means that nobody could follow what it does: then it has ended too, if it leads a group.
 pub fn converse(
     child: &mut Child,
+    to_say: &[u8],
+    output: Option<PipeReader>,
+    tell: impl FnMut(&[u8]),
+    limits: Option<Limits>,
+) -> io::Result<(Ending, Option<PipeReader>)> {
+    let leader = Pid::from_raw(child.id().try_into().map_err(io::Error::other)?);
+    let followed = follow(child, leader, to_say, output, tell, limits);
+    if followed.is_err() && limits.is_some() && killpg(leader, Signal::SIGKILL).is_ok() {
+        child.wait()?;
+    }
+    followed
+}
+
+fn follow(
+    child: &mut Child,
+    leader: Pid,
     mut to_say: &[u8],
     mut output: Option<PipeReader>,
     mut tell: impl FnMut(&[u8]),
@@ -253,29 +269,31 @@ pub fn converse(
     }
     // Its end shows that the child has exited, to poll(2), which cannot wait for a process.
     let (exit, exited) = io::pipe()?;
-    let leader = Pid::from_raw(child.id().try_into().map_err(io::Error::other)?);
     thread::scope(|scope| {
-        let waiter = scope.spawn(move || {
+        let waiter = thread::Builder::new().spawn_scoped(scope, move || {
             // Its number must stay its own for as long as its group may have to be ended.
             while waitid(Id::Pid(leader), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
             drop(exited);
-        });
+        })?;
         let mut buffer = vec![0; CHUNK];
-        let cut = loop {
+        let mut until_exit = || loop {
             say(&mut feed, &mut to_say);
             match await_any(&exit, output.as_ref(), feed.as_ref(), limits)? {
-                Event::Exit => break None,
+                Event::Exit => return Ok(None),
                 Event::Output => {
                     hear(&mut output, &mut buffer, &mut tell)?;
                 }
                 Event::Listening => {}
-                Event::Deadline => break Some(Ending::TimedOut),
-                Event::Signal => break Some(Ending::Interrupted),
+                Event::Deadline => return Ok(Some(Ending::TimedOut)),
+                Event::Signal => return Ok(Some(Ending::Interrupted)),
             }
         };
-        if cut.is_some() {
+        let cut: io::Result<_> = until_exit();
+        // The waiter waits for its end whatever went wrong here.
+        if limits.is_some() && !matches!(cut, Ok(None)) {
             killpg(leader, Signal::SIGKILL).ok();
         }
+        let cut = cut?;
         waiter.join().unwrap_or_else(|panic| resume_unwind(panic));
         if let Some(pipe) = &output {
             // What it wrote before its exit is in the pipe. More than the pipe holds is somebody else's.
