@@ -19,6 +19,8 @@ use signal_hook::consts::{
     SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
 };
 
+use crate::system_error::words;
+
 /// The signals that would end this process and may come from outside.
 const ENDING: [i32; 10] = [SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF];
 
@@ -31,6 +33,7 @@ struct Registry {
     /// Closed when a signal arrives, which its reader sees.
     diverted: Option<PipeWriter>,
     has_arrived: bool,
+    has_left: bool,
 }
 
 #[derive(Debug)]
@@ -124,6 +127,12 @@ impl Interrupts {
         Ok(Diverted { arrival, held_off })
     }
 
+    /// True if something that was to be [removed](Doomed::remove) is still there. Then what names it must stay too, for a
+    /// recovery to find.
+    pub fn has_left(&self) -> bool {
+        self.lock().has_left
+    }
+
     fn register(&self, registry: &mut Registry, doom: Doom) -> Doomed {
         let key = registry.next;
         registry.next += 1;
@@ -184,6 +193,18 @@ impl Doomed {
         registry.doomed.remove(&self.key);
         drop(registry);
         done
+    }
+
+    /// [Settle](Self::settle) it by a removal. One that fails, twice, is told, and [remembered](Interrupts::has_left).
+    pub fn remove(self, path: &Path, remove: impl Fn(&Path) -> io::Result<()>) {
+        let registry = self.registry.clone();
+        // What stays may bar a ref for good; what failed may have been interrupted.
+        if let Err(err) = self.settle(|| remove(path).or_else(|_| remove(path)))
+            && err.kind() != io::ErrorKind::NotFound
+        {
+            say!("warning: unable to remove '{}': {}", path.display(), words(&err));
+            registry.lock().has_left = true;
+        }
     }
 }
 

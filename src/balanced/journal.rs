@@ -24,7 +24,7 @@ use super::{
     transaction_id::TransactionId,
 };
 use crate::{
-    interrupt::Doomed,
+    interrupt::{Doomed, Interrupts},
     refs::{
         git_lock::GitLock,
         lock::{Locksmith, sync_directory},
@@ -42,7 +42,7 @@ pub fn directory(common_dir: &Path) -> PathBuf {
 }
 
 /// A journal that this process writes. It is locked, and goes with all that is staged beside it when it is dropped, unless it
-/// was [taken over](Self::adopt) or [left](Self::leave).
+/// was [taken over](Self::adopt) or [left](Self::leave), or something that it names could not be removed.
 #[derive(Debug)]
 pub struct Journal {
     id: TransactionId,
@@ -58,6 +58,7 @@ pub struct Journal {
     stays: bool,
     doomed: Option<Doomed>,
     staging_doomed: Option<Doomed>,
+    interrupts: Interrupts,
     /// Of the directory that it is in, which goes with the last journal.
     _directory: Doomed,
 }
@@ -114,6 +115,7 @@ impl Journal {
             stays: false,
             doomed,
             staging_doomed,
+            interrupts: locksmith.interrupts.clone(),
             _directory: in_directory,
         };
         if durable {
@@ -149,6 +151,7 @@ impl Journal {
             stays: true,
             doomed: None,
             staging_doomed: None,
+            interrupts: locksmith.interrupts.clone(),
             _directory: in_directory,
         })
     }
@@ -284,10 +287,13 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         let (staging, journal) = (self.staging_doomed.take(), self.doomed.take());
-        if !self.stays {
-            if let Some(staging) = staging {
-                staging.settle(|| std::fs::remove_dir_all(&self.staging)).ok();
-            }
+        if !self.stays
+            && let Some(staging) = staging
+        {
+            staging.remove(&self.staging, |path| std::fs::remove_dir_all(path));
+        }
+        // What could not be removed is known by its journal alone.
+        if !self.stays && !self.interrupts.has_left() {
             let remove = || std::fs::remove_file(&self.path);
             match journal {
                 Some(doomed) => doomed.settle(remove),
@@ -320,7 +326,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if let Some(doomed) = self.1.take() {
-            doomed.settle(|| std::fs::remove_file(&self.0)).ok();
+            doomed.remove(&self.0, |path| std::fs::remove_file(path));
         }
     }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use super::{
     database::touch,
-    migrate::{Kept, compare, has_extension},
+    migrate::{Kept, are_alike, compare, has_extension},
     quarantine::Quarantine,
 };
 use crate::{durable, shared_mode::create_dir};
@@ -28,7 +28,7 @@ impl Quarantine {
     /// Fails if the repository has other content under a name that is needed for an object or a pack of this one.
     pub fn check_names(&self) -> Result<()> {
         for (from, to) in self.placements()? {
-            if !is_loose(&to) && !has_extension(&to, "keep") && to.exists() {
+            if !is_loose(&to) && !has_extension(&to, "keep") && is_there(&to)? {
                 compare(&from, &to)?;
             }
         }
@@ -49,7 +49,7 @@ impl Quarantine {
             }
             let is_new = link(&from, &to).with_context(|| format!("cannot link '{}'", to.display()))?;
             if has_extension(&to, "keep") {
-                if is_new || compare(&from, &to).is_ok() {
+                if is_new || are_alike(&from, &to)? {
                     kept.add(&to, &self.interrupts);
                 }
             } else if !is_new {
@@ -67,7 +67,7 @@ impl Quarantine {
     /// Remove it, and the `.keep` files that it has brought, when the refs are in place.
     pub fn clear(self) -> Result<()> {
         for (from, to) in self.placements()? {
-            if has_extension(&to, "keep") && to.exists() && compare(&from, &to).is_ok() {
+            if has_extension(&to, "keep") && is_there(&to)? && are_alike(&from, &to)? {
                 fs::remove_file(&to).with_context(|| format!("cannot remove '{}'", to.display()))?;
             }
         }
@@ -103,6 +103,10 @@ impl Quarantine {
 /// True if the path is that of a loose object: whatever its bytes are, it is what its name says.
 fn is_loose(path: &Path) -> bool {
     path.parent().and_then(Path::file_name).is_some_and(|name| name.len() == 2)
+}
+
+fn is_there(path: &Path) -> Result<bool> {
+    path.try_exists().with_context(|| format!("cannot look for '{}'", path.display()))
 }
 
 /// Give the file `from` the name `to` as well, unless there is something already: then false.

@@ -38,8 +38,8 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        for (path, _) in &self.0 {
-            fs::remove_file(path).ok();
+        for (path, doomed) in self.0.drain(..) {
+            doomed.remove(&path, |path| fs::remove_file(path));
         }
     }
 }
@@ -62,7 +62,8 @@ impl Quarantine {
         let mut kept = Kept::default();
         // A signal either stops all of it or nothing.
         let _whole = self.interrupts.hold_off();
-        for entry in fs::read_dir(self.dir())?.flatten() {
+        for entry in fs::read_dir(self.dir())? {
+            let entry = entry?;
             let name = entry.file_name();
             if name.len() == 2 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit) {
                 self.move_fan_out(&entry.path(), &self.objects_dir.join(name))?;
@@ -89,13 +90,16 @@ impl Quarantine {
 
     /// The files in `pack/`, in the order in which they move. Temporary ones of a hook's git stay where they are.
     pub(super) fn packs(&self) -> Result<Vec<(std::ffi::OsString, PathBuf)>> {
+        let cannot = "cannot list the packs in quarantine";
         let entries = match fs::read_dir(self.dir().join("pack")) {
             Ok(entries) => entries,
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(err) => return Err(err).context("cannot list the packs in quarantine"),
+            Err(err) => return Err(err).context(cannot),
         };
+        // One that cannot be seen must not be lost.
+        let entries = entries.collect::<io::Result<Vec<_>>>().context(cannot)?;
         let mut files = entries
-            .flatten()
+            .into_iter()
             .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"pack-"))
             .map(|entry| (entry.file_name(), entry.path()))
             .collect::<Vec<_>>();
@@ -112,7 +116,9 @@ impl Quarantine {
             return Ok(());
         }
         create_dir(to, self.shared).with_context(|| format!("cannot create '{}'", to.display()))?;
-        for entry in fs::read_dir(from).with_context(|| format!("cannot list '{}'", from.display()))?.flatten() {
+        let cannot = || format!("cannot list '{}'", from.display());
+        for entry in fs::read_dir(from).with_context(cannot)? {
+            let entry = entry.with_context(cannot)?;
             let to = to.join(entry.file_name());
             // Compressed otherwise it is still the same object: the name is its hash.
             if !move_file(&entry.path(), &to)? {
@@ -147,6 +153,14 @@ fn move_file(from: &Path, to: &Path) -> Result<bool> {
 
 /// Fails if the files `ours` and `theirs` differ.
 pub(super) fn compare(ours: &Path, theirs: &Path) -> Result<()> {
+    if !are_alike(ours, theirs)? {
+        bail!("files '{}' and '{}' differ in contents", ours.display(), theirs.display());
+    }
+    Ok(())
+}
+
+/// True if the files `ours` and `theirs` have the same content.
+pub(super) fn are_alike(ours: &Path, theirs: &Path) -> Result<bool> {
     let open = |path: &Path| -> Result<(fs::File, u64)> {
         let file = fs::File::open(path).with_context(|| format!("cannot open '{}'", path.display()))?;
         let len = file.metadata()?.len();
@@ -162,10 +176,7 @@ pub(super) fn compare(ours: &Path, theirs: &Path) -> Result<()> {
         same = a_block[..block] == b_block[..block];
         left -= block as u64;
     }
-    if !same {
-        bail!("files '{}' and '{}' differ in contents", ours.display(), theirs.display());
-    }
-    Ok(())
+    Ok(same)
 }
 
 pub(super) fn has_extension(path: &Path, extension: &str) -> bool {

@@ -154,8 +154,9 @@ impl Quarantine {
 
 impl Drop for Quarantine {
     fn drop(&mut self) {
-        if let Some(doomed) = self.doomed.take() {
-            doomed.settle(|| fs::remove_dir_all(&self.dir)).ok();
+        // A guard of its packs that could not be removed is known by its twin in here.
+        if let Some(doomed) = self.doomed.take().filter(|_| !self.interrupts.has_left()) {
+            doomed.remove(&self.dir, |dir| fs::remove_dir_all(dir));
         }
     }
 }

@@ -154,7 +154,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(doomed) = self.doomed.take() {
-            doomed.settle(|| std::fs::remove_file(&self.path)).ok();
+            doomed.remove(&self.path, |path| std::fs::remove_file(path));
         }
     }
 }
@@ -176,6 +176,18 @@ impl Drop for MadeDirectories {
         while let Some((path, doomed)) = self.0.pop() {
             doomed.settle(|| std::fs::remove_dir(&path)).ok();
         }
+    }
+}
+
+/// True if there is a symbolic link with `text` at `path`: a lock or guard of the transaction that is called so.
+pub fn is_marked(path: &Path, text: &str) -> io::Result<bool> {
+    match std::fs::read_link(path) {
+        Ok(found) => Ok(found.as_os_str() == text),
+        // It is something else, or nothing.
+        Err(err) if matches!(err.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(err) => Err(err),
     }
 }
 
