@@ -198,8 +198,8 @@ fn sweep_quarantines(repository: &Repository) -> Result<()> {
         let Some(id) = id else { continue };
         let Ok(directory) = fs::File::open(entry.path()) else { continue };
         let Ok(_dead) = Flock::lock(directory, FlockArg::LockExclusiveNonblock) else { continue };
-        // Looked for last: while its owner lived there may have been none yet.
-        if !journals.join(id.to_string()).exists() {
+        // Looked for last: while its owner lived there may have been none yet. Where nobody can tell, there may be one.
+        if matches!(journals.join(id.to_string()).try_exists(), Ok(false)) {
             let removed = fs::remove_dir_all(entry.path());
             // Its owner may have lived a moment ago, and removed it. Nor does what cannot be removed stop a push.
             if let Err(err) = removed

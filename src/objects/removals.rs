@@ -30,7 +30,15 @@ impl Untouched {
         let now = SystemTime::now();
         let mut this = Untouched { directories: Vec::new(), blurred: false };
         for directory in database.directories() {
-            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let Ok(entries) = fs::read_dir(directory) else {
+                this.blurred = true;
+                continue;
+            };
+            for entry in entries {
+                let Ok(entry) = entry else {
+                    this.blurred = true;
+                    break;
+                };
                 let name = entry.file_name();
                 let is_fan_out = name.len() == 2 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit);
                 if !is_fan_out && name != "pack" {

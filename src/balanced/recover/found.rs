@@ -1,7 +1,7 @@
 //! One transaction of a dead process: carried out to its end, or undone.
 
 use std::{
-    fs,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -21,7 +21,7 @@ use crate::{
     },
     refs::{
         git_lock::GitLock,
-        lock::Locksmith,
+        lock::{Locksmith, is_marked},
         paths::Paths,
         reflog::{self, Log},
         transaction::{Decided, Unfinished},
@@ -72,6 +72,7 @@ impl Found<'_> {
         let (repository, config, interrupts) = (self.repository, recovery.config, recovery.interrupts);
         let decided = Decided::resume(repository, config, interrupts, &database, journal, &self.intent)?;
         let settled = decided.commit(&|| {}).map_err(|Unfinished(why)| why)?;
+        settled.complaints().iter().for_each(|complaint| say!("error: {complaint}"));
         settled.untold().ok_or_else(|| "it has no journal".into())
     }
 
@@ -91,11 +92,14 @@ impl Found<'_> {
     }
 
     /// True if each ref is still locked for this transaction.
-    pub(super) fn holds_all(&self) -> bool {
+    pub(super) fn holds_all(&self) -> io::Result<bool> {
         let (paths, text) = (Paths::from(self.repository), self.id.link_text());
-        self.intent.updates.iter().all(|update| {
-            fs::read_link(paths.lock(update.name.as_ref())).is_ok_and(|found| found.as_os_str() == text.as_str())
-        })
+        for update in &self.intent.updates {
+            if !is_marked(&paths.lock(update.name.as_ref()), &text)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Write the log lines that are missing. The refs are free only after the last line, so one that is free says that all
@@ -103,7 +107,7 @@ impl Found<'_> {
     pub(super) fn write_logs(&self, recovery: &Recovery<'_>) -> Result<()> {
         let paths = Paths::from(self.repository);
         let locksmith = Locksmith { interrupts: recovery.interrupts, shared: recovery.config.shared_repository };
-        if !self.holds_all() {
+        if !self.holds_all()? {
             return Ok(());
         }
         let identity = self.intent.identity.as_ref();
@@ -124,7 +128,9 @@ impl Found<'_> {
         self.free_locks_of_git()?;
         undo(self.repository.into(), self.id, &self.locks)?;
         remove_all(&self.path.with_file_name(format!("{}.d", self.id)))?;
-        if let Some(quarantine) = self.quarantine().filter(|quarantine| quarantine.is_dir()) {
+        if let Some(quarantine) = self.quarantine()
+            && quarantine.try_exists()?
+        {
             (parties.clear)(self, &quarantine)?;
         }
         Ok(())

@@ -16,7 +16,10 @@ use super::lock;
 use crate::{
     balanced::transaction_id::TransactionId,
     objects::shallow::change,
-    refs::{lock::remove_empty_parents, paths::Paths},
+    refs::{
+        lock::{is_marked, remove_empty_parents},
+        paths::Paths,
+    },
     repository::Repository,
 };
 
@@ -32,7 +35,12 @@ pub(super) fn undo(paths: Paths<'_>, id: &TransactionId, refs: &[BString]) -> io
     }
     for directory in staged_in {
         let prefix = format!("{text}-");
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+        let entries = match fs::read_dir(&directory) {
+            Err(err) if is_absence(&err) => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
             if entry.file_name().as_bytes().starts_with(prefix.as_bytes()) {
                 remove(&entry.path())?;
             }
@@ -61,10 +69,7 @@ pub(super) fn free_for_all(paths: Paths<'_>, id: &TransactionId) -> io::Result<(
 
 /// Remove the symbolic link at `path` if it has this text.
 fn remove_link(path: &Path, text: &str) -> io::Result<()> {
-    match fs::read_link(path) {
-        Ok(found) if found.as_os_str() == text => remove(path),
-        _ => Ok(()),
-    }
+    if is_marked(path, text)? { remove(path) } else { Ok(()) }
 }
 
 /// Remove the file at `path`, if it is there.
@@ -79,16 +84,20 @@ pub(super) fn remove_all(path: &Path) -> io::Result<()> {
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
-        Err(err) if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
+        Err(err) if is_absence(&err) => Ok(()),
         result => result,
     }
+}
+
+fn is_absence(err: &io::Error) -> bool {
+    matches!(err.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// Remove what lies about without a journal: one that was never finished, its probe, or what was staged for one that is gone.
 pub(super) fn sweep(directory: &Path, name: &OsStr) -> Result<()> {
     let path = directory.join(name);
     let Some(name) = name.to_str() else { return Ok(()) };
-    let without = |owner: String| fs::symlink_metadata(directory.join(owner)).is_err();
+    let without = |owner: String| fs::symlink_metadata(directory.join(owner)).is_err_and(|err| is_absence(&err));
     if let Some(id) = name.strip_suffix(".d").filter(|id| TransactionId::of_file(id).is_some()) {
         if without(id.to_owned()) {
             remove_all(&path)?;

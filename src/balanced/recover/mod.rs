@@ -184,6 +184,7 @@ impl Recovery<'_> {
             return Ok(Some(Outcome::InDoubt));
         }
         let Some(turn) = self.turn()? else { return Ok(Some(Outcome::Busy)) };
+        let has_lost_locks = entry.state == Some(State::Voting) && !found.intent.is_for_git() && !found.holds_all()?;
         let locksmith = Locksmith { interrupts: self.interrupts, shared: self.config.shared_repository };
         let mut journal = Journal::adopt(id.clone(), file, path.to_owned(), &text, locksmith)?;
         let mut too_late = None;
@@ -204,7 +205,7 @@ impl Recovery<'_> {
             }
             Some(State::Aborted) => false,
             // A ref that is not locked any more may have been changed since: all or none means none then.
-            Some(State::Voting) if verdict == Verdict::No || !(found.intent.is_for_git() || found.holds_all()) => {
+            Some(State::Voting) if verdict == Verdict::No || has_lost_locks => {
                 journal.reach(State::Aborted)?;
                 false
             }

@@ -19,7 +19,7 @@ use crate::{
     balanced::transaction_id::TransactionId,
     config::Config,
     interrupt::Interrupts,
-    refs::lock::{Held, Locksmith, MadeDirectories, sync_directory},
+    refs::lock::{Held, Locksmith, MadeDirectories, is_marked, sync_directory},
     repository::Repository,
     system_error::words,
 };
@@ -125,7 +125,7 @@ impl<'a> Locked<'a> {
 pub fn clean_up(common_dir: &Path, id: &TransactionId) -> io::Result<()> {
     let path = target(common_dir);
     let lock = lock_of(&path);
-    let is_ours = fs::read_link(&lock).is_ok_and(|text| text.as_os_str() == id.link_text().as_str());
+    let is_ours = is_marked(&lock, &id.link_text())?;
     let staged = fs::remove_file(staged_for(&path, id));
     let freed = if is_ours { fs::remove_file(&lock) } else { Ok(()) };
     [staged, freed].into_iter().try_for_each(|removed| match removed {

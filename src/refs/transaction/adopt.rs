@@ -1,7 +1,5 @@
 //! Taking up a decided transaction where a dead process left it, from what its journal says.
 
-use std::fs;
-
 use bstr::{BStr, BString};
 use gix::ObjectId;
 
@@ -15,7 +13,7 @@ use crate::{
     interrupt::Interrupts,
     objects::database::Database,
     refs::{
-        lock::{Held, Locksmith, MadeDirectories},
+        lock::{Held, Locksmith, MadeDirectories, is_marked},
         loose::{self, Loose},
         packed::Packed,
         packed_write::{self, Value, peel},
@@ -116,17 +114,15 @@ impl Prepared<'_> {
         let text = journal.id().link_text();
         let name: &BStr = update.name.as_ref();
         let (path, lock_path) = (paths.loose(name), paths.lock(name));
-        let is_ours =
-            |path: &std::path::Path| fs::read_link(path).is_ok_and(|found| found.as_os_str() == text.as_str());
         let failed = |err: std::io::Error| BString::from(format!("cannot lock ref '{name}': {err}"));
-        let still_locked = is_ours(&lock_path);
+        let still_locked = is_marked(&lock_path, &text).map_err(failed)?;
         let lock = match still_locked {
             true => locksmith.adopt(&lock_path),
             false => locksmith.link(&lock_path, &text, config.ref_lock_timeout, &mut self.made),
         };
         let mut held = vec![lock.map_err(failed)?];
         let found = (|| {
-            let guard = is_ours(&path).then(|| locksmith.adopt(&path)).transpose()?;
+            let guard = is_marked(&path, &text)?.then(|| locksmith.adopt(&path)).transpose()?;
             let paths = staged_paths(&path, update.number, journal, self.site)?;
             let staged = paths.iter().find(|path| path.exists()).map(|path| locksmith.adopt(path));
             Ok((guard, staged.transpose()?))

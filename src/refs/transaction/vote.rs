@@ -20,7 +20,7 @@ use crate::{
         transaction_id::TransactionId,
     },
     interrupt::HeldOff,
-    refs::lock::{Held, sync_directory},
+    refs::lock::{Held, is_marked, sync_directory},
 };
 
 /// What a ref takes up in packed-refs beside its name, in bytes: two ids of the longest hash, and what stands between.
@@ -173,8 +173,7 @@ impl<'a> Voting<'a> {
         for slot in slots {
             let failed = |why: String| Aborted::new(*mode, format!("cannot update ref '{}': {why}", slot.name()));
             let mut held = slot.locks.iter().chain(&slot.guard).map(Held::path);
-            let is_gone =
-                |path: &&Path| !std::fs::read_link(path).is_ok_and(|found| found.as_os_str() == text.as_str());
+            let is_gone = |path: &&Path| !matches!(is_marked(path, &text), Ok(true));
             if let Some(lost) = held.find(is_gone) {
                 return Err(failed(format!("somebody has removed '{}'", lost.display())));
             }
@@ -265,6 +264,11 @@ impl Settled {
             journal.remove();
         }
         std::mem::take(&mut self.committed)
+    }
+
+    /// What went wrong behind the commit, and changes nothing.
+    pub fn complaints(&self) -> &[String] {
+        &self.committed.complaints
     }
 
     /// Leave the telling to whoever has the journal.
