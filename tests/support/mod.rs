@@ -22,6 +22,7 @@ pub mod push;
 pub mod scene;
 pub mod server;
 pub mod ssh;
+pub mod story;
 pub mod strace;
 pub mod web;
 
