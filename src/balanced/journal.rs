@@ -12,6 +12,7 @@ use std::{
         unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bstr::{BStr, BString, ByteSlice};
@@ -27,7 +28,8 @@ use crate::{
     interrupt::{Doomed, Interrupts},
     refs::{
         git_lock::GitLock,
-        lock::{Locksmith, sync_directory},
+        lock::{Held, Locksmith, MadeDirectories, sync_directory},
+        mark::Mark,
         paths::Paths,
     },
     shared_mode::create_dir,
@@ -59,6 +61,9 @@ pub struct Journal {
     doomed: Option<Doomed>,
     staging_doomed: Option<Doomed>,
     interrupts: Interrupts,
+    mark: Mark,
+    /// The mark that the others are names of.
+    first_mark: Option<Held>,
     /// Of the directory that it is in, which goes with the last journal.
     _directory: Doomed,
 }
@@ -95,7 +100,7 @@ impl Journal {
         let (text, checksum) = Text::new(&id).writer(paths)?.locks(names).state(State::Locking).finish();
         let in_directory = goes_when_empty(directory, locksmith)?;
         let (file, temporary) = Self::create(directory, &id, locksmith)?;
-        probe_links(directory, &id)?;
+        let (mark, first_mark) = first_mark(directory, &id, locksmith)?;
         (&*file).write_all(&text)?;
         if durable {
             file.sync_all()?;
@@ -116,6 +121,8 @@ impl Journal {
             doomed,
             staging_doomed,
             interrupts: locksmith.interrupts.clone(),
+            mark,
+            first_mark: Some(first_mark),
             _directory: in_directory,
         };
         if durable {
@@ -139,7 +146,10 @@ impl Journal {
         file.set_len(whole)?;
         (&*file).seek(SeekFrom::End(0))?;
         let staging = path.with_file_name(format!("{id}.d"));
+        let first_mark = path.with_file_name(first_mark_name(&id));
         let in_directory = goes_when_empty(path.parent().unwrap_or(&path), locksmith)?;
+        let mark = Mark::with_first(id.link_text(), first_mark.clone());
+        let first_mark = locksmith.adopt(&first_mark).ok();
         Ok(Journal {
             id,
             file,
@@ -152,6 +162,8 @@ impl Journal {
             doomed: None,
             staging_doomed: None,
             interrupts: locksmith.interrupts.clone(),
+            mark,
+            first_mark,
             _directory: in_directory,
         })
     }
@@ -195,6 +207,11 @@ impl Journal {
     /// A descriptor that holds its lock as this process does, for one child to inherit: it is not closed on exec.
     pub fn share_lock(&self) -> io::Result<OwnedFd> {
         Ok(nix::unistd::dup(&*self.file)?)
+    }
+
+    /// What the transaction's locks and guards are.
+    pub fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     /// True if it is synced, which what it speaks of must then be as well.
@@ -287,10 +304,14 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         let (staging, journal) = (self.staging_doomed.take(), self.doomed.take());
-        if !self.stays
-            && let Some(staging) = staging
-        {
-            staging.remove(&self.staging, |path| std::fs::remove_dir_all(path));
+        let first_mark = self.first_mark.take();
+        if self.stays {
+            first_mark.into_iter().for_each(|mut mark| mark.leave());
+        } else {
+            drop(first_mark);
+            if let Some(staging) = staging {
+                staging.remove(&self.staging, |path| std::fs::remove_dir_all(path));
+            }
         }
         // What could not be removed is known by its journal alone.
         if !self.stays && !self.interrupts.has_left() {
@@ -331,9 +352,16 @@ impl Drop for Temporary {
     }
 }
 
-/// Find out whether this file system knows symbolic links, before anything depends on it.
-fn probe_links(directory: &Path, id: &TransactionId) -> io::Result<()> {
-    let path = directory.join(format!("new-{id}.link"));
-    std::os::unix::fs::symlink(id.link_text(), &path).map_err(|_| io::Error::from(ErrorKind::Unsupported))?;
-    std::fs::remove_file(&path)
+/// Make the mark that all others of transaction `id` are names of. This is where a file system that knows no symbolic links is
+/// found out, before anything depends on them.
+fn first_mark(directory: &Path, id: &TransactionId, locksmith: Locksmith<'_>) -> io::Result<(Mark, Held)> {
+    let (path, text) = (directory.join(first_mark_name(id)), id.link_text());
+    let no_time = Some(Duration::ZERO);
+    let held = locksmith.mark(&path, &Mark::new(text.clone()), no_time, &mut MadeDirectories::default());
+    let held = held.map_err(|_| io::Error::from(ErrorKind::Unsupported))?;
+    Ok((Mark::with_first(text, path), held))
+}
+
+fn first_mark_name(id: &TransactionId) -> String {
+    format!("new-{id}.link")
 }

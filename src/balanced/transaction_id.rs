@@ -1,5 +1,8 @@
 //! The name of a transaction, which its journal, its locks and its quarantine bear, and which its hook is told.
 
+/// What the text of a link starts with.
+const MARK: &str = "balanced-";
+
 /// The name of a transaction: unique across machines, and sorted by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TransactionId(String);
@@ -18,7 +21,12 @@ impl TransactionId {
     /// The text of the symbolic links that are its locks and guards: a valid part of a ref name, as `git refs verify` wants
     /// it, the name of no file, and short enough to be kept in an inode.
     pub fn link_text(&self) -> String {
-        format!("balanced-{}", self.0)
+        format!("{MARK}{}", self.0)
+    }
+
+    /// The name of the transaction whose link this is the text of, `None` if it is no such link.
+    pub fn of_link(text: &str) -> Option<Self> {
+        text.strip_prefix(MARK).and_then(Self::of_file)
     }
 }
 

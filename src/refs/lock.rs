@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::mark::Mark;
 use crate::{
     config::SharedRepository,
     interrupt::{Doomed, Interrupts},
@@ -58,15 +59,15 @@ impl Locksmith<'_> {
         Ok(held)
     }
 
-    /// Make a symbolic link with `text` at `path`, waiting likewise.
-    pub fn link(
+    /// Put a `mark` at `path`, waiting likewise.
+    pub fn mark(
         &self,
         path: &Path,
-        text: &str,
+        mark: &Mark,
         timeout: Option<Duration>,
         made: &mut MadeDirectories,
     ) -> io::Result<Held> {
-        let ((), held) = self.acquire(path, timeout, made, |path| std::os::unix::fs::symlink(text, path))?;
+        let ((), held) = self.acquire(path, timeout, made, |path| mark.put(path))?;
         Ok(held)
     }
 

@@ -8,6 +8,7 @@ pub mod git_lock;
 pub mod identity;
 pub mod lock;
 pub mod loose;
+pub mod mark;
 pub mod name;
 pub mod packed;
 pub mod packed_write;

@@ -93,12 +93,17 @@ impl Server {
 
     /// Carry out edits of which none may be refused.
     pub fn succeed(&self, mode: Mode, edits: Vec<Edit>) {
+        self.succeed_beside(mode, edits);
+        self.check_clean();
+    }
+
+    /// The same while others are at work.
+    pub fn succeed_beside(&self, mode: Mode, edits: Vec<Edit>) {
         let committed = self.commit(mode, edits).unwrap();
         for outcome in committed.outcomes {
             outcome.unwrap();
         }
         assert_eq!(committed.complaints, Vec::<String>::new());
-        self.check_clean();
     }
 
     /// The reason and the message with which a single edit is refused, on either way.

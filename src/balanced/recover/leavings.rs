@@ -93,7 +93,8 @@ fn is_absence(err: &io::Error) -> bool {
     matches!(err.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Remove what lies about without a journal: one that was never finished, its probe, or what was staged for one that is gone.
+/// Remove what lies about without a journal: one that was never finished, its first
+/// mark, or what was staged for one that is gone.
 pub(super) fn sweep(directory: &Path, name: &OsStr) -> Result<()> {
     let path = directory.join(name);
     let Some(name) = name.to_str() else { return Ok(()) };
@@ -103,7 +104,8 @@ pub(super) fn sweep(directory: &Path, name: &OsStr) -> Result<()> {
             remove_all(&path)?;
         }
     } else if let Some(id) = name.strip_prefix("new-").and_then(|name| name.strip_suffix(".link")) {
-        if without(format!("new-{id}")) {
+        // Its journal has the one name before it has the other.
+        if without(format!("new-{id}")) && without(id.to_owned()) {
             remove(&path)?;
         }
     } else if name.starts_with("new-") {

@@ -288,7 +288,7 @@ fn list(directory: &Path) -> io::Result<(Vec<TransactionId>, Vec<OsString>)> {
         }
     }
     journals.sort_unstable();
-    // A probe counts for left behind once its journal is gone, whose name sorts before it.
+    // A first mark counts for left behind once its journal is gone, whose name sorts before it.
     others.sort_unstable();
     Ok((journals, others))
 }

@@ -19,7 +19,10 @@ use crate::{
     balanced::transaction_id::TransactionId,
     config::Config,
     interrupt::Interrupts,
-    refs::lock::{Held, Locksmith, MadeDirectories, is_marked, sync_directory},
+    refs::{
+        lock::{Held, Locksmith, MadeDirectories, is_marked, sync_directory},
+        mark::Mark,
+    },
     repository::Repository,
     system_error::words,
 };
@@ -62,7 +65,7 @@ impl<'a> Locked<'a> {
         let path = target(&repository.common_dir);
         let lock = lock_of(&path);
         let made = &mut MadeDirectories::default();
-        let taken = match locksmith.link(&lock, &id.link_text(), timeout, made) {
+        let taken = match locksmith.mark(&lock, &Mark::new(id.link_text()), timeout, made) {
             // Where there are no symbolic links, git's own kind of lock will do; nobody votes there.
             Err(err) if err.kind() != ErrorKind::AlreadyExists => locksmith.file(&lock, b"", false, timeout, made),
             taken => taken,

@@ -39,6 +39,7 @@ impl<'a> Decided<'a> {
         let site = Site { repository, config, paths: Paths::from(repository), locksmith };
         let prepared = Prepared {
             slots: Vec::new(),
+            fences: Vec::new(),
             room: None,
             journal: Some(journal),
             made: MadeDirectories::default(),
@@ -118,7 +119,7 @@ impl Prepared<'_> {
         let still_locked = is_marked(&lock_path, &text).map_err(failed)?;
         let lock = match still_locked {
             true => locksmith.adopt(&lock_path),
-            false => locksmith.link(&lock_path, &text, config.ref_lock_timeout, &mut self.made),
+            false => locksmith.mark(&lock_path, journal.mark(), config.ref_lock_timeout, &mut self.made),
         };
         let mut held = vec![lock.map_err(failed)?];
         let found = (|| {
@@ -139,6 +140,7 @@ impl Prepared<'_> {
         };
         let slot = Slot {
             guard,
+            fenced: false,
             staged,
             locks: held,
             edit: update.number,

@@ -47,6 +47,7 @@ impl Prepared<'_> {
         // One ref needs no packed-refs to commit at one instant.
         if let (Some(only), None) = (changing.next(), changing.next())
             && only.is_together()
+            && !only.fenced
         {
             only.how = How::Staged;
         }
@@ -81,7 +82,8 @@ fn check_slot(
     }
     check_old_value(name, edit, slot.old)?;
     if slot.old.is_none() && !edit.is_deletion() {
-        conflicts::check(name, edit, packed, taken, site)?;
+        let held = slot.guard.is_some() || slot.fenced;
+        conflicts::check(name, edit, held, packed, taken, site)?;
     } else if slot.loose.is_none() && !slot.broken {
         // A directory where the loose file is to be would bar it in the end; it may be there for a moment only.
         let mut waiting = Waiting::new(site.config.ref_lock_timeout);

@@ -62,11 +62,11 @@ impl<'a> Prepared<'a> {
         self.write_logs(&mut complaints);
         let inner = if self.unpacks() { self.inner_lines() } else { BString::default() };
         let lines = self.hook_lines();
-        let Prepared { mut slots, journal, made, mut announced, site, failures, .. } = self;
+        let Prepared { mut slots, fences, journal, made, mut announced, site, failures, .. } = self;
         for slot in &mut slots {
             slot.free(site);
         }
-        drop((slots, made));
+        drop((slots, fences, made));
         announced.aborted.clear();
         drop(held_off);
         announced.tell(Phase::Committed, inner.as_ref());
@@ -158,7 +158,7 @@ impl<'a> Prepared<'a> {
         let path = PathBuf::from(path);
         let mut made = MadeDirectories::default();
         let mut take = |timeout| match &self.journal {
-            Some(journal) => locksmith.link(&path, &journal.id().link_text(), timeout, &mut made),
+            Some(journal) => locksmith.mark(&path, journal.mark(), timeout, &mut made),
             None => locksmith.file(&path, b"", false, timeout, &mut made),
         };
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -268,9 +268,7 @@ impl<'a> Prepared<'a> {
                 let (path, mut made) = (paths.lock("HEAD".into()), MadeDirectories::default());
                 // A courtesy: the line goes to the log whether we get it or not.
                 head_lock = Some(match &self.journal {
-                    Some(journal) => {
-                        locksmith.link(&path, &journal.id().link_text(), config.ref_lock_timeout, &mut made)
-                    }
+                    Some(journal) => locksmith.mark(&path, journal.mark(), config.ref_lock_timeout, &mut made),
                     None => locksmith.file(&path, b"", false, config.ref_lock_timeout, &mut made),
                 });
             }

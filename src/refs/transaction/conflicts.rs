@@ -45,16 +45,16 @@ impl Taken {
     }
 }
 
-/// Whether the ref `name`, which is locked and does not exist, may be created beside all others.
+/// Whether the ref `name`, which is locked and does not exist, may be created beside all others; its path may be `held` for it.
 pub(super) fn check(
     name: &BStr,
     edit: &Edit,
+    held: bool,
     packed: Option<&Packed>,
     taken: &Taken,
     site: Site<'_>,
 ) -> Result<(), Failure> {
-    let path = site.paths.loose(name);
-    let blocked = !remove_empty_tree(&path);
+    let blocked = !held && !remove_empty_tree(&site.paths.loose(name));
     if blocked && let Some(failure) = ref_below(name, edit, site) {
         return Err(failure);
     }

@@ -12,6 +12,7 @@ use crate::{
     balanced::journal::Journal,
     refs::{
         lock::{Held, MadeDirectories, Waiting, remove_empty_tree},
+        mark::is_mark,
         name::prefixes,
     },
 };
@@ -32,7 +33,8 @@ impl Ours {
     }
 }
 
-/// Put a dangling symbolic link at the path of the ref `name`, which `edit` creates: git's and gix's readers do not see it.
+/// Put a dangling symbolic link at the path of the ref `name`, which `edit` creates and which is locked: git's and gix's
+/// readers do not see it. `None` if there is a file, which may be a ref.
 pub(super) fn guard(
     name: &BStr,
     edit: &Edit,
@@ -40,7 +42,7 @@ pub(super) fn guard(
     journal: &Journal,
     site: Site<'_>,
     made: &mut MadeDirectories,
-) -> Result<Held, Failure> {
+) -> Result<Option<Held>, Failure> {
     let Site { config, paths, locksmith, .. } = site;
     let is_ours = |prefix: &&BStr| ours.locked.contains(*prefix) || ours.occupied.contains(*prefix);
     for prefix in prefixes(name).filter(|prefix| !is_ours(prefix)) {
@@ -54,18 +56,29 @@ pub(super) fn guard(
         }
     }
     let path = paths.loose(name);
-    if !remove_empty_tree(&path) {
-        return Err(conflicts::below(name, edit, site));
-    }
-    let text = journal.id().link_text();
-    let guard = locksmith.link(&path, &text, Some(Duration::ZERO), made).map_err(|err| match err.kind() {
-        ErrorKind::AlreadyExists => conflicts::below(name, edit, site),
-        _ => Failure::general(cannot_lock(edit, unable_to_create(&path, &err))),
-    })?;
+    let mut put = || locksmith.mark(&path, journal.mark(), Some(Duration::ZERO), made);
+    let guard = match put() {
+        Err(err) if err.kind() == ErrorKind::AlreadyExists && !remove_empty_tree(&path) => {
+            return Err(conflicts::below(name, edit, site));
+        }
+        Err(err) if err.kind() == ErrorKind::AlreadyExists => put(),
+        guard => guard,
+    };
+    let guard = match guard {
+        Ok(guard) => guard,
+        Err(err) if err.kind() == ErrorKind::AlreadyExists => return Ok(None),
+        Err(err) => return Err(Failure::general(cannot_lock(edit, unable_to_create(&path, &err)))),
+    };
     for prefix in prefixes(name) {
         if !ours.occupied.contains(prefix) {
             ours.occupied.insert(prefix.to_owned());
         }
     }
-    Ok(guard)
+    Ok(Some(guard))
+}
+
+/// True if a mark of another transaction stands where the ref `name` needs a directory: for a moment, perhaps.
+pub(super) fn is_guarded_above(name: &BStr, ours: &Ours, site: Site<'_>) -> bool {
+    let is_mark = |prefix: &BStr| std::fs::read_link(site.paths.loose(prefix)).is_ok_and(|text| is_mark(&text));
+    prefixes(name).any(|prefix| is_mark(prefix) && !ours.locked.contains(prefix))
 }

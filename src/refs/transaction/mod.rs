@@ -9,6 +9,7 @@ mod announced;
 mod check;
 mod commit;
 mod conflicts;
+mod fence;
 mod guard;
 mod prepare;
 mod put;
@@ -25,7 +26,7 @@ use anyhow::Result;
 use bstr::{BStr, BString};
 use gix::ObjectId;
 
-use self::announced::Announced;
+use self::{announced::Announced, fence::Fence};
 use super::{
     identity,
     lock::{Held, Locksmith, MadeDirectories},
@@ -148,6 +149,7 @@ pub struct Prepared<'a> {
     // Dropped in this order: what stands in the place of refs first, then their locks, then the journal that names them,
     // then directories; and the hook is told at last.
     slots: Vec<Slot>,
+    fences: Vec<Fence>,
     /// Disk space for packed-refs.
     room: Option<Room>,
     journal: Option<Journal>,
@@ -189,6 +191,8 @@ struct Site<'a> {
 struct Slot {
     /// Stands at the path of a ref that is to be created, so that nobody creates another below it.
     guard: Option<Held>,
+    /// True if the ref, which is to be created, is kept by a fence, and has no guard and no lock.
+    fenced: bool,
     /// The file to be renamed into the ref's place, where that is not the lock itself.
     staged: Option<Held>,
     /// One a name.

@@ -10,16 +10,16 @@ use bstr::{BStr, BString};
 
 use super::{
     Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Prepared, Queued, Site, Slot,
-    conflicts,
-    guard::{Ours, guard},
+    conflicts, fence,
+    guard::{Ours, guard, is_guarded_above},
 };
 use crate::{
     balanced::{journal::Journal, transaction_id::TransactionId},
     objects::database::Database,
     refs::{
-        lock::{Held, MadeDirectories},
+        lock::{Held, MadeDirectories, Waiting},
         loose::{self, Loose},
-        name::is_well_formed,
+        name::{is_per_worktree, is_well_formed},
         packed_write::Value,
     },
     system_error::words,
@@ -63,6 +63,7 @@ impl<'a> Queued<'a> {
         }
         let mut prepared = Prepared {
             slots: Vec::with_capacity(edits.len()),
+            fences: Vec::new(),
             room: None,
             journal: None,
             made: MadeDirectories::default(),
@@ -139,6 +140,10 @@ impl Prepared<'_> {
         if together {
             let edits = order.iter().map(|&index| &edits[index]).filter(|edit| is_together(edit));
             let voted = vote.is_some();
+            if many && !voted && self.announced.hook.is_none() {
+                let created = edits.clone().filter(|edit| edit.is_creation());
+                self.fences = fence::plan(created.map(|edit| edit.name.as_ref()), self.site);
+            }
             match self.begin_journal(edits, vote) {
                 Ok(journal) => self.journal = Some(journal),
                 // As git does it, then: one after the other.
@@ -146,9 +151,16 @@ impl Prepared<'_> {
                 Err(err) => return Err(Aborted::without_journal(self.mode, &err)),
             }
         }
-        let mut ours = Ours::default();
+        let (mut ours, mut next) = (Ours::default(), 0);
         for index in order {
-            match self.lock(index, &edits[index], hows[index], &mut ours) {
+            let edit = &edits[index];
+            if hows[index] != How::Alone
+                && self.fences.get(next).is_some_and(|fence| fence.is_around(edit.name.as_ref()))
+            {
+                self.put_up(next, edit, &mut ours);
+                next += 1;
+            }
+            match self.lock(index, edit, hows[index], &mut ours) {
                 Ok(slot) => self.slots.push(slot),
                 Err(failure) => self.fail(index, failure)?,
             }
@@ -162,7 +174,9 @@ impl Prepared<'_> {
         vote: Option<TransactionId>,
     ) -> io::Result<Journal> {
         let mut names = BTreeSet::from([BString::from("HEAD")]);
-        for edit in edits {
+        names.extend(self.fences.iter().map(|fence| fence.name().to_owned()));
+        // What is in a fence is named only if that cannot be put up.
+        for edit in edits.filter(|edit| fence::around(&self.fences, edit.name.as_ref()).is_none()) {
             let mut name = edit.name.clone();
             while names.insert(name.clone()) {
                 match loose::read_ref(self.site.repository, name.as_ref()) {
@@ -179,6 +193,7 @@ impl Prepared<'_> {
     fn lock(&mut self, index: usize, edit: &Edit, how: How, ours: &mut Ours) -> Result<Slot, Failure> {
         let mut slot = Slot {
             guard: None,
+            fenced: false,
             staged: None,
             locks: Vec::new(),
             edit: index,
@@ -197,7 +212,19 @@ impl Prepared<'_> {
                     format!("multiple updates for '{name}' (including one via symref '{}') are not allowed", edit.name);
                 return Err(Failure::general(via));
             }
-            slot.locks.push(self.lock_name(name.as_ref(), edit, how, &ours.locked)?);
+            if self.is_fenced(name.as_ref()) {
+                slot.fenced = true;
+                break;
+            }
+            slot.locks.push(self.lock_name(name.as_ref(), edit, how, ours)?);
+            if slot.is_together() && edit.is_creation() {
+                let no_journal = || Failure::general(cannot_lock(edit, "no journal".into()));
+                let journal = self.journal.as_ref().ok_or_else(no_journal)?;
+                slot.guard = guard(name.as_ref(), edit, ours, journal, self.site, &mut self.made)?;
+                if slot.guard.is_some() {
+                    break;
+                }
+            }
             match loose::read_ref(self.site.repository, name.as_ref()) {
                 Loose::Symbolic(target) => {
                     let too_deep = slot.names.len() >= MAX_DEPTH || slot.names.contains(&target);
@@ -212,34 +239,30 @@ impl Prepared<'_> {
                 }
                 Loose::Id(id) => break slot.loose = Some(Value { id, peeled: None }),
                 Loose::Broken => break slot.broken = true,
+                Loose::Absent if slot.is_together() && edit.is_creation() => {
+                    return Err(conflicts::below(name.as_ref(), edit, self.site));
+                }
                 Loose::Absent => break,
             }
         }
-        if slot.is_together() && edit.is_creation() && slot.loose.is_none() && !slot.broken {
-            let no_journal = || Failure::general(cannot_lock(edit, "no journal".into()));
-            let journal = self.journal.as_ref().ok_or_else(no_journal)?;
-            slot.guard = Some(guard(slot.name(), edit, ours, journal, self.site, &mut self.made)?);
+        if slot.is_together() && is_per_worktree(slot.name()) {
+            slot.how = How::Together { packed_only: false };
         }
         ours.locked.extend(slot.names.iter().cloned());
         Ok(slot)
     }
 
-    fn lock_name(&mut self, name: &BStr, edit: &Edit, how: How, locked: &BTreeSet<BString>) -> Result<Held, Failure> {
-        let Site { config, paths, locksmith, .. } = self.site;
+    fn lock_name(&mut self, name: &BStr, edit: &Edit, how: How, ours: &Ours) -> Result<Held, Failure> {
+        let Site { config, paths, .. } = self.site;
         let path = paths.lock(name);
-        let held = match (how, &mut self.journal) {
-            (How::Together { .. }, Some(journal)) => journal.announce(name).and_then(|()| {
-                locksmith.link(&path, &journal.id().link_text(), config.ref_lock_timeout, &mut self.made)
-            }),
-            _ => {
-                let contents = if edit.is_deletion() { String::new() } else { format!("{}\n", edit.new) };
-                locksmith.file(
-                    &path,
-                    contents.as_bytes(),
-                    config.fsync.references,
-                    config.ref_lock_timeout,
-                    &mut self.made,
-                )
+        let mut waiting = Waiting::new(config.ref_lock_timeout);
+        let held = loop {
+            match self.make_lock(name, &path, edit, how) {
+                Err(err)
+                    if err.kind() == ErrorKind::NotADirectory
+                        && is_guarded_above(name, ours, self.site)
+                        && waiting.again() => {}
+                held => break held,
             }
         };
         held.map_err(|err| match err.kind() {
@@ -247,9 +270,28 @@ impl Prepared<'_> {
                 "reference does not exist",
                 cannot_lock(edit, format!("unable to resolve reference '{name}'")),
             ),
-            ErrorKind::NotADirectory => conflicts::in_the_way(name, edit, locked, self.site),
+            ErrorKind::NotADirectory => conflicts::in_the_way(name, edit, &ours.locked, self.site),
             _ => Failure::general(cannot_lock(edit, unable_to_create(&path, &err))),
         })
+    }
+
+    fn make_lock(&mut self, name: &BStr, path: &Path, edit: &Edit, how: How) -> io::Result<Held> {
+        let Site { config, locksmith, .. } = self.site;
+        match (how, &mut self.journal) {
+            (How::Together { .. }, Some(journal)) => journal
+                .announce(name)
+                .and_then(|()| locksmith.mark(path, journal.mark(), config.ref_lock_timeout, &mut self.made)),
+            _ => {
+                let contents = if edit.is_deletion() { String::new() } else { format!("{}\n", edit.new) };
+                locksmith.file(
+                    path,
+                    contents.as_bytes(),
+                    config.fsync.references,
+                    config.ref_lock_timeout,
+                    &mut self.made,
+                )
+            }
+        }
     }
 
     /// Tell the hook that everything is prepared.

@@ -7,6 +7,7 @@ use super::{
     super::{
         Aborted, Edit, Failure,
         announced::push_line,
+        conflicts,
         guard::{Ours, guard},
     },
     Session, locks,
@@ -78,6 +79,7 @@ impl Session<'_> {
             self.edits.iter().zip(&self.found).filter(|(edit, found)| edit.is_creation() && found.old.is_none());
         for (edit, Found { name, .. }) in created {
             let held = guard(name.as_ref(), edit, &mut ours, &vote.journal, self.site, &mut vote.made);
+            let held = held.and_then(|held| held.ok_or_else(|| conflicts::below(name.as_ref(), edit, self.site)));
             self.guards.push(held.map_err(|failure| Aborted::new(self.mode, failure.message))?);
         }
         Ok(())
