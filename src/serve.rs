@@ -24,7 +24,7 @@ use crate::{
     cli::Cli,
     command::{Command, Refusal, Writer},
     config::Config,
-    hooks::{Hooks, proc_receive_refs},
+    hooks::{Hooks, proc_receive_refs, receive},
     interrupt::Interrupts,
     maintenance,
     objects::{
@@ -165,11 +165,7 @@ impl Push<'_> {
 
     /// Read the pack into a quarantine, or say why it cannot be taken.
     fn take_in(&self, mut input: BufReader<File>) -> Result<Quarantine, UnpackError> {
-        let mut quarantine = self.quarantine().map_err(|error| {
-            // Its path is no business of the client's.
-            say!("error: {}", system_error::chain(&error));
-            UnpackError::no_quarantine()
-        })?;
+        let mut quarantine = self.quarantine().map_err(|error| UnpackError::no_quarantine(&error))?;
         let intake = Intake {
             repository: self.repository,
             config: self.config,
@@ -181,7 +177,11 @@ impl Push<'_> {
             cut_off: &[self.shallow.roots(), &self.request.shallow].concat(),
         };
         quarantine.is_closed = intake.receive(&mut input)?;
-        Ok(quarantine)
+        match quarantine.stage() {
+            Ok(()) => Ok(quarantine),
+            Err(error) if quarantine.is_made() => Err(UnpackError::not_written(&error, self.sideband)),
+            Err(error) => Err(UnpackError::no_quarantine(&error)),
+        }
     }
 
     /// A place for what the push brings.
@@ -189,7 +189,14 @@ impl Push<'_> {
         let (repository, config, interrupts) = (self.repository, self.config, &self.interrupts);
         match config.balanced_atomic {
             true => Quarantine::create_for(&self.transaction, repository, config, interrupts),
-            false => Quarantine::create(repository, config, interrupts),
+            false => {
+                let quarantine = Quarantine::create(repository, config, interrupts)?;
+                // What it will be shown to wants files.
+                if self.hooks.exists(receive::PRE_RECEIVE) {
+                    quarantine.dir()?;
+                }
+                Ok(quarantine)
+            }
         }
     }
 
@@ -216,9 +223,10 @@ impl Push<'_> {
             }
         }
         self.certify(&mut quarantine, commands)?;
-        let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
-        let inside = self.hooks.inside(&environment);
-        if inside.pre_receive(commands)?.is_refusal() {
+        let is_asked = self.hooks.exists(receive::PRE_RECEIVE);
+        let shown = quarantine.as_ref().filter(|_| is_asked || self.config.balanced_atomic);
+        let inside = self.hooks.inside(&shown.map(Quarantine::environment).transpose()?.unwrap_or_default());
+        if is_asked && inside.pre_receive(commands)?.is_refusal() {
             refuse_all(commands, &Refusal::PreReceiveDeclined);
         }
         self.refuse_rest_if_atomic(commands);

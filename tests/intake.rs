@@ -67,7 +67,7 @@ fn a_pack_has_what_git_gives_it() {
     assert_eq!(taken.reason(), "ok", "{}", taken.told);
 
     let name = gix::ObjectId::from_bytes_or_panic(&pack[pack.len() - 20..]);
-    let file = |extension| taken.quarantine.dir().join(format!("pack/pack-{name}.{extension}"));
+    let file = |extension| taken.quarantine.dir().expect("a directory").join(format!("pack/pack-{name}.{extension}"));
     assert_eq!(fs::read(file("pack")).expect("a pack"), pack);
     let keep = fs::read_to_string(file("keep")).expect("a keep file");
     let host = nix::unistd::gethostname().expect("a name").into_string().expect("text");
@@ -376,7 +376,7 @@ fn another_pack_of_the_same_name_is_never_replaced() {
     fs::write(&path, "something else").expect("a file in the way");
     let before = server.everything();
     let taken = server.take(&mut &pack[..]);
-    let ours = taken.quarantine.dir().join(format!("pack/pack-{name}.pack"));
+    let ours = taken.quarantine.dir().expect("a directory").join(format!("pack/pack-{name}.pack"));
     let err = taken.quarantine.migrate().expect_err("refused");
     let expected = format!(
         "unable to migrate objects to permanent storage: files '{}' and '{}' differ in contents",
@@ -431,7 +431,7 @@ fn hooks_see_the_quarantine_beside_the_repository() {
     let mut server = sha1_server(&scene);
     let environment = |server: &Server| {
         let taken = server.take(&mut &PackBuilder::new().entry(BLOB, b"new").finish()[..]);
-        let environment = taken.quarantine.environment();
+        let environment = taken.quarantine.environment().expect("a directory");
         let mut git = scene.command("server.git", "git");
         git.args(["cat-file", "-p", "3e5126c4"]).envs(environment.iter().map(|(name, value)| (*name, value)));
         assert!(git.output().expect("git runs").status.code().is_some());
@@ -439,7 +439,7 @@ fn hooks_see_the_quarantine_beside_the_repository() {
         let mut git = scene.command("server.git", "git");
         git.args(["cat-file", "-p", &new]).envs(environment.iter().map(|(name, value)| (*name, value)));
         assert_eq!(git.output().expect("git runs").stdout, b"new");
-        let name = taken.quarantine.dir().file_name().unwrap().to_str().unwrap().to_owned();
+        let name = taken.quarantine.dir().expect("a directory").file_name().unwrap().to_str().unwrap().to_owned();
         let text = |at: usize| environment[at].1.to_str().unwrap().replace(&name, "<name>");
         assert!(name.starts_with("tmp_objdir-incoming-") && name.len() == 26, "{name}");
         [text(0), text(1), text(2)]

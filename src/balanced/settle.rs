@@ -113,7 +113,7 @@ impl Case<'_> {
             return Ok(Verdict::Unknown);
         }
         let quarantine = found.quarantine().map(|dir| self.quarantine(found, &dir)).transpose()?;
-        let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
+        let environment = quarantine.as_ref().map(Quarantine::environment).transpose()?.unwrap_or_default();
         let hooks = self.hooks(found)?.inside(&environment);
         if !hooks.can_vote() {
             return Ok(Verdict::Unknown);
@@ -136,7 +136,7 @@ impl Case<'_> {
         let repository = found.repository;
         let mut database = Database::open(repository)?;
         if let Some(quarantine) = quarantine {
-            database = database.with_quarantine(quarantine.dir(), repository.hash)?;
+            database = database.with_quarantine(quarantine, repository.hash);
         }
         let updates = found.intent.updates.iter();
         let mut commands: Vec<Command> =

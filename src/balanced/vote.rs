@@ -90,8 +90,9 @@ impl<'a> Vote<'a> {
         if let Some(Err(err)) = quarantine.as_ref().map(Quarantine::sync) {
             return Ok(Err(Refused::by_repository(format!("{err:#}"))));
         }
+        let objects = quarantine.as_ref().map(Quarantine::dir).transpose()?;
         let push = Intent {
-            objects: quarantine.as_ref().map(|quarantine| quarantine.dir().as_os_str().as_bytes().into()),
+            objects: objects.map(|dir| dir.as_os_str().as_bytes().into()),
             roots: new_roots.as_ref().map(|new| new.roots.clone()).unwrap_or_default(),
             options: self.options.to_vec(),
             certificate: self.hooks.certificate().to_vec(),
@@ -102,7 +103,7 @@ impl<'a> Vote<'a> {
             Err(aborted) => return Ok(Err(aborted.into())),
         };
         let ballot = Ballot::new(voting.id().cloned().unwrap_or_default(), voting.updates());
-        let environment = quarantine.as_ref().map(Quarantine::environment).unwrap_or_default();
+        let environment = quarantine.as_ref().map(Quarantine::environment).transpose()?.unwrap_or_default();
         let inside = self.hooks.inside(&environment);
         let signals = self.interrupts.divert()?;
         let journal = Mutex::new(voting.journal());

@@ -11,6 +11,9 @@ use gix::oid;
 use super::{Answer, Hooks, os_string};
 use crate::command::Command;
 
+/// The hook that is asked about a push as a whole, while its objects are in quarantine.
+pub const PRE_RECEIVE: &str = "pre-receive";
+
 impl Hooks<'_> {
     /// Ask pre-receive about all commands, those refused already too.
     pub fn pre_receive(&self, commands: &[Command]) -> Result<Answer> {
@@ -18,7 +21,7 @@ impl Hooks<'_> {
         for command in commands {
             push_line(&mut lines, &command.old, &command.new, &command.name)?;
         }
-        let mut call = self.call("pre-receive");
+        let mut call = self.call(PRE_RECEIVE);
         call.stdin = Some(&lines);
         call.environment.extend(self.about_the_push());
         self.run(&call)

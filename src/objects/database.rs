@@ -1,4 +1,4 @@
-//! Reading objects: the repository's own, those of its alternates, and those in quarantine.
+//! Reading objects: the repository's own, those of its alternates, and those in quarantine, in files or in memory.
 //!
 //! An object is looked for in every pack first, then among the loose ones. One that is nowhere costs a stat(2) of each
 //! pack directory, to see whether somebody repacked meanwhile; the directory is read again only if it changed.
@@ -28,8 +28,10 @@ use nix::{
 use crate::{
     objects::{
         alternates,
+        held::Held,
         loose::Loose,
         packs::{Location, Packs},
+        quarantine::Quarantine,
     },
     repository::Repository,
 };
@@ -40,7 +42,9 @@ const CACHE_BYTES: usize = 32 << 20;
 /// All objects that a push may count on. Clone it for another thread: each clone has a cache of its own.
 pub struct Database {
     stores: Vec<Arc<Store>>,
-    /// True if the first store is a quarantine.
+    /// The objects of a quarantine that are in memory.
+    held: Option<Arc<Held>>,
+    /// True if the first store is the directory of a quarantine.
     quarantined: bool,
     scratch: RefCell<Scratch>,
 }
@@ -75,7 +79,12 @@ impl Scratch {
 
 impl Clone for Database {
     fn clone(&self) -> Self {
-        Database { stores: self.stores.clone(), quarantined: self.quarantined, scratch: RefCell::default() }
+        Database {
+            stores: self.stores.clone(),
+            held: self.held.clone(),
+            quarantined: self.quarantined,
+            scratch: RefCell::default(),
+        }
     }
 }
 
@@ -86,14 +95,18 @@ impl Database {
         let alternates = alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, &mut |_| {});
         let dirs = iter::once(repository.objects_dir.clone()).chain(alternates);
         let stores = dirs.map(|dir| Arc::new(Store::new(dir, repository.hash))).collect();
-        Ok(Database { stores, quarantined: false, scratch: RefCell::default() })
+        Ok(Database { stores, held: None, quarantined: false, scratch: RefCell::default() })
     }
 
-    /// The same with the objects of a quarantine directory in front.
-    pub fn with_quarantine(&self, dir: &Path, hash: gix::hash::Kind) -> Result<Self> {
-        let quarantine = Arc::new(Store::new(dir.to_owned(), hash));
-        let stores = iter::once(quarantine).chain(self.stores.iter().cloned()).collect();
-        Ok(Database { stores, quarantined: true, scratch: RefCell::default() })
+    /// The same with the objects of a quarantine, as far as they are in it by now, in front.
+    pub fn with_quarantine(&self, quarantine: &Quarantine, hash: gix::hash::Kind) -> Self {
+        let directory = quarantine.made().map(|dir| Arc::new(Store::new(dir.to_owned(), hash)));
+        Database {
+            quarantined: directory.is_some(),
+            stores: directory.into_iter().chain(self.stores.iter().cloned()).collect(),
+            held: Some(quarantine.held.clone()),
+            scratch: RefCell::default(),
+        }
     }
 
     /// The object directories in the order of search: the quarantine if there is one, the repository's, its alternates'.
@@ -105,6 +118,9 @@ impl Database {
     ///
     /// A copy that cannot be read is an error only if there is no other. The empty tree is always there, as for git.
     pub fn find(&self, id: &gix::oid, buffer: &mut Vec<u8>) -> Result<Option<Kind>> {
+        if let Some(kind) = self.held.as_ref().and_then(|held| held.find(id, buffer)) {
+            return Ok(Some(kind));
+        }
         let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode(location, buffer).map(Some),
             Place::Loose(loose) => loose.find(id, self.scratch.borrow_mut().inflate(), buffer),
@@ -118,6 +134,9 @@ impl Database {
 
     /// The kind and size of object `id`, without reading its content; `None` if it is not there.
     pub fn header(&self, id: &gix::oid) -> Result<Option<(Kind, u64)>> {
+        if let Some(header) = self.held.as_ref().and_then(|held| held.header(id)) {
+            return Ok(Some(header));
+        }
         let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode_header(location).map(Some),
             Place::Loose(loose) => loose.header(id, self.scratch.borrow_mut().inflate()),
@@ -127,7 +146,8 @@ impl Database {
 
     /// True if there is an object `id`.
     pub fn contains(&self, id: &gix::oid) -> bool {
-        self.stores.iter().any(|store| store.packs.locate(id).is_some())
+        self.holds(id)
+            || self.stores.iter().any(|store| store.packs.locate(id).is_some())
             || self.stores.iter().any(|store| store.loose.contains(id))
             || id.is_empty_tree()
             || (self.look_again() && self.stores.iter().any(|store| store.packs.locate(id).is_some()))
@@ -135,8 +155,12 @@ impl Database {
 
     /// True if this push brought object `id`, whether or not it was there before.
     pub fn is_quarantined(&self, id: &gix::oid) -> bool {
-        self.quarantined
-            && self.stores.first().is_some_and(|store| store.packs.locate(id).is_some() || store.loose.contains(id))
+        let is_in = |store: &Arc<Store>| store.packs.locate(id).is_some() || store.loose.contains(id);
+        self.holds(id) || self.quarantined && self.stores.first().is_some_and(is_in)
+    }
+
+    fn holds(&self, id: &gix::oid) -> bool {
+        self.held.as_ref().is_some_and(|held| held.contains(id))
     }
 
     /// True if object `id` was here before this push, as far as the packs that are known by now say.

@@ -20,7 +20,7 @@ use crate::{durable, shared_mode::create_dir};
 impl Quarantine {
     /// Make everything in it, and its own name, last.
     pub fn sync(&self) -> Result<()> {
-        let mut paths = durable::everything_below(self.dir()).with_context(|| self.failed("list"))?;
+        let mut paths = durable::everything_below(self.dir()?).with_context(|| self.failed("list"))?;
         paths.push(self.objects_dir.clone());
         durable::sync(&paths).with_context(|| self.failed("sync"))
     }
@@ -71,13 +71,13 @@ impl Quarantine {
                 fs::remove_file(&to).with_context(|| format!("cannot remove '{}'", to.display()))?;
             }
         }
-        fs::remove_dir_all(self.dir()).with_context(|| self.failed("remove"))
+        fs::remove_dir_all(self.dir()?).with_context(|| self.failed("remove"))
     }
 
     /// Each file with the name that it is to have, in the order in which readers may see them.
     fn placements(&self) -> Result<Vec<(PathBuf, PathBuf)>> {
         let mut placements = Vec::new();
-        for fan_out in fs::read_dir(self.dir()).with_context(|| self.failed("list"))? {
+        for fan_out in fs::read_dir(self.dir()?).with_context(|| self.failed("list"))? {
             let fan_out = fan_out.with_context(|| self.failed("list"))?;
             let name = fan_out.file_name();
             if name.len() == 2 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit) {
@@ -96,7 +96,7 @@ impl Quarantine {
     }
 
     fn failed(&self, what: &str) -> String {
-        format!("cannot {what} the quarantine '{}'", self.dir().display())
+        format!("cannot {what} the quarantine '{}'", self.made().unwrap_or(&self.objects_dir).display())
     }
 }
 

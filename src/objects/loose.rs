@@ -29,6 +29,12 @@ pub struct Loose {
     dir: PathBuf,
 }
 
+/// Where object `id` is, or is to be, in the object directory `dir` (gitrepository-layout).
+pub fn path(dir: &Path, id: &gix::oid) -> PathBuf {
+    let hex = id.to_hex().to_string();
+    dir.join(&hex[..2]).join(&hex[2..])
+}
+
 /// An object that is being inflated.
 struct Stream<'a> {
     file: File,
@@ -48,8 +54,7 @@ impl Loose {
 
     /// Where object `id` is if it is there.
     pub fn path(&self, id: &gix::oid) -> PathBuf {
-        let hex = id.to_hex().to_string();
-        self.dir.join(&hex[..2]).join(&hex[2..])
+        path(&self.dir, id)
     }
 
     /// True if there is an object `id`.

@@ -15,7 +15,7 @@ use nix::{
     fcntl::{AT_FDCWD, RenameFlags, renameat2},
 };
 
-use super::{database::touch, quarantine::Quarantine};
+use super::{database::touch, quarantine::Quarantine, staged::Staged};
 use crate::{
     interrupt::{Doomed, Interrupts},
     shared_mode::create_dir,
@@ -52,17 +52,22 @@ impl Quarantine {
     ///
     /// A file that is there already, with the same content, stays as it is and counts as just used. An error says
     /// `unable to migrate objects to permanent storage`, and leaves objects of the push behind that nothing refers to.
-    pub fn migrate(self) -> Result<Kept> {
+    pub fn migrate(mut self) -> Result<Kept> {
         self.move_all().context("unable to migrate objects to permanent storage")
     }
 
-    fn move_all(&self) -> Result<Kept> {
+    fn move_all(&mut self) -> Result<Kept> {
+        // A signal either stops all of it or nothing.
+        let _whole = self.interrupts.hold_off();
+        self.stage()?;
+        let staged = self.staged.take();
+        let Some(dir) = self.made() else {
+            return staged.map_or(Ok(()), Staged::move_in).map(|()| Kept::default());
+        };
         let packs = self.packs()?;
         let pack_dir = self.objects_dir.join("pack");
         let mut kept = Kept::default();
-        // A signal either stops all of it or nothing.
-        let _whole = self.interrupts.hold_off();
-        for entry in fs::read_dir(self.dir())? {
+        for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let name = entry.file_name();
             if name.len() == 2 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit) {
@@ -91,7 +96,7 @@ impl Quarantine {
     /// The files in `pack/`, in the order in which they move. Temporary ones of a hook's git stay where they are.
     pub(super) fn packs(&self) -> Result<Vec<(std::ffi::OsString, PathBuf)>> {
         let cannot = "cannot list the packs in quarantine";
-        let entries = match fs::read_dir(self.dir().join("pack")) {
+        let entries = match fs::read_dir(self.dir()?.join("pack")) {
             Ok(entries) => entries,
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(err) => return Err(err).context(cannot),
@@ -130,7 +135,7 @@ impl Quarantine {
 }
 
 /// Move the file `from` to `to`, in one instant and unless there is something already: then false.
-fn move_file(from: &Path, to: &Path) -> Result<bool> {
+pub(super) fn move_file(from: &Path, to: &Path) -> Result<bool> {
     let context = || format!("cannot move '{}' to '{}'", from.display(), to.display());
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
         Ok(()) => return Ok(true),

@@ -67,7 +67,7 @@ impl Push<'_> {
         quarantine: &mut Quarantine,
         commands: &mut [Command],
     ) -> Result<Option<RootsForHooks>> {
-        let database = self.database.with_quarantine(quarantine.dir(), self.repository.hash)?;
+        let database = self.database.with_quarantine(quarantine, self.repository.hash);
         let is_cut_off =
             self.refuse_incomplete((&database, self.snapshot, quarantine.is_closed), self.shallow, commands);
         if !is_cut_off || !self.config.shallow_update {
@@ -116,7 +116,7 @@ impl Push<'_> {
         let mut commands: Vec<Command> = commands.iter().filter(|command| !command.is_refused()).cloned().collect();
         // As they are now: the ref that vouched for an object may be gone as well.
         let (database, snapshot) = (Database::open(self.repository)?, Snapshot::read(self.repository)?);
-        let database = database.with_quarantine(quarantine.dir(), self.repository.hash)?;
+        let database = database.with_quarantine(quarantine, self.repository.hash);
         self.refuse_incomplete((&database, &snapshot, quarantine.is_closed), self.shallow, &mut commands);
         Ok(!commands.iter().any(Command::is_refused))
     }

@@ -6,7 +6,7 @@ use super::{Push, refuse_all};
 use crate::{
     certificate,
     command::{Command, Refusal},
-    hooks::balanced_update,
+    hooks::{balanced_update, receive},
     objects::{intake::store_blob, quarantine::Quarantine},
 };
 
@@ -29,7 +29,7 @@ impl Push<'_> {
         // Only pre-receive hears of a push in which everything is refused by now.
         let goes_on = !commands.iter().all(Command::is_refused);
         let hooks = [
-            (true, "pre-receive"),
+            (true, receive::PRE_RECEIVE),
             (goes_on, "post-receive"),
             (goes_on && self.config.balanced_atomic, balanced_update::EVENT),
         ];
@@ -43,7 +43,7 @@ impl Push<'_> {
         let id = store_blob(certificate.text(), self.repository.hash, quarantine, &self.database, self.config)
             .context("cannot store the push certificate")?;
         let environment = self.hooks.environment();
-        let signature = certificate::check(certificate, &self.config.values, &environment, quarantine.dir())?;
+        let signature = certificate::check(certificate, &self.config.values, &environment, quarantine.dir()?)?;
         // Only where each request is answered by a process of its own can the nonce be another's.
         let slop = self.cli.stateless_rpc.then_some(self.config.cert_nonce_slop);
         let judge = |nonce: &certificate::nonce::Nonce<'_>| nonce.judge(certificate.headers("nonce").next(), slop);

@@ -121,7 +121,7 @@ impl Push<'_> {
         aliases::check(self.repository, self.sideband, commands)?;
         self.refuse_rest_if_atomic(commands);
         let database = match &quarantine {
-            Some(quarantine) => self.database.with_quarantine(quarantine.dir(), self.repository.hash)?,
+            Some(quarantine) => self.database.with_quarantine(quarantine, self.repository.hash),
             None => self.database.clone(),
         };
         let boundary = with_new_roots(self.shallow, commands);
@@ -151,7 +151,7 @@ impl Push<'_> {
             None => Ok(true),
         };
         let is_complete = &is_complete;
-        let objects = quarantine.as_ref().map(Quarantine::variables_for_objects).unwrap_or_default();
+        let objects = quarantine.as_ref().map(Quarantine::variables_for_objects).transpose()?.unwrap_or_default();
         let place = (self.repository, self.config);
         let id = self.transaction.clone();
         let outcomes = match store::prepare_for_vote(queued, place, (&database, objects), id, hook) {

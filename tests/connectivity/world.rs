@@ -12,9 +12,11 @@ use std::{
 use balanced_receive_pack::{
     command::Command,
     config::{Config, Settings, sources::Place},
+    interrupt::Interrupts,
     objects::{
         connectivity::{self, Grounds, Tips, new_roots},
         database::Database,
+        quarantine::Quarantine,
         shallow::Shallow,
     },
     refs::{alternates, snapshot::Snapshot, visibility::HiddenRefs},
@@ -251,14 +253,14 @@ impl World {
             if self.is_partial { Settings::read(Some(place)).expect("readable") } else { Settings::default() };
         let mut config = Config::new(settings, true).expect("the settings are right");
         config.hide_refs = self.hidden.iter().map(|name| name.as_str().into()).collect();
-        let quarantine = tempfile::tempdir_in(repository.objects_dir.as_path()).expect("writable");
-        let store = loose::Store::at(quarantine.path(), self.hash);
+        let quarantine = Quarantine::create(&repository, &config, &Interrupts::default()).expect("writable");
+        let store = loose::Store::at(quarantine.dir().expect("writable"), self.hash);
         let database = Database::open(&repository).expect("readable");
         for id in objects.iter().filter(|id| !database.contains(id)) {
             let (kind, content) = &self.objects[id];
             store.write_buf(*kind, content).expect("writable");
         }
-        let database = database.with_quarantine(quarantine.path(), self.hash).expect("readable");
+        let database = database.with_quarantine(&quarantine, self.hash);
         let snapshot = Snapshot::read(&repository).expect("readable");
         let hidden = HiddenRefs::new(&config.hide_refs);
         let alternates = alternates::tips(&repository, &config);

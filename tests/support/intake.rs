@@ -103,8 +103,9 @@ impl Taken {
     /// The names of the files in quarantine, in order.
     pub fn files(&self) -> Vec<String> {
         let mut found = Vec::new();
-        walk(self.quarantine.dir(), &mut found);
-        let name = |path: &Path| path.strip_prefix(self.quarantine.dir()).expect("inside").display().to_string();
+        let dir = self.quarantine.dir().expect("a directory");
+        walk(dir, &mut found);
+        let name = |path: &Path| path.strip_prefix(dir).expect("inside").display().to_string();
         let mut names = found.iter().map(|(path, ..)| name(path)).collect::<Vec<_>>();
         names.sort();
         names

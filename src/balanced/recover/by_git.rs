@@ -34,7 +34,8 @@ impl Found<'_> {
         let quarantine = self.quarantine();
         let objects = match quarantine.clone().filter(|dir| dir.is_dir()) {
             Some(dir) => {
-                Quarantine::adopt(dir, self.repository, config, interrupts).map_err(say)?.variables_for_objects()
+                let quarantine = Quarantine::adopt(dir, self.repository, config, interrupts);
+                quarantine.and_then(|quarantine| quarantine.variables_for_objects()).map_err(say)?
             }
             None => Vec::new(),
         };

@@ -4,12 +4,7 @@
 //! itself hashed and written to disk for the second pass, [`resolve`](super::resolve). Memory is bounded by the number of entries
 //! that came in, at some forty bytes each, and a few buffers of fixed size, whatever an entry claims or inflates to.
 
-use std::{
-    fs::File,
-    io::{Read, Write},
-    mem,
-    ops::Range,
-};
+use std::{io::Read, mem, ops::Range, os::unix::fs::FileExt};
 
 use anyhow::{Context, Result, bail, ensure};
 use gix::{ObjectId, hash::Hasher, objs::Kind};
@@ -41,17 +36,17 @@ pub struct Decoded<V> {
     pub trailer: ObjectId,
 }
 
-/// Read the pack of `count` entries that begins with `header` and goes on in `input`, and write it to `file`.
+/// Read the pack of `count` entries that begins with `header` and goes on in `input`, and write it to `file`, which is empty.
 pub fn decode<V: Visit>(
     input: &mut dyn Read,
     (header, count): ([u8; 12], u32),
     limit: Option<(u64, String)>,
     hash: gix::hash::Kind,
-    (mut file, threaded): (&File, bool),
+    (file, threaded): (&(dyn FileExt + Sync), bool),
     visit: V,
 ) -> Result<Decoded<V>> {
     let (passed, large) = (gix::hash::hasher(hash), Vec::new());
-    let store = Store { file, hasher: passed };
+    let store = Store { file, written: 0, hasher: passed };
     let name = Name { hash, hasher: gix::hash::hasher(hash), gathered: Vec::new(), ids: Ids::new(hash), large, visit };
     let (store, name, mut rows, trailer) = std::thread::scope(|scope| -> Result<_> {
         let (store, mut name) = if threaded {
@@ -65,8 +60,9 @@ pub fn decode<V: Visit>(
         let trailer = stream.trailer(hash)?;
         Ok((tee.finish()?, name.finish()?, rows, trailer))
     })?;
-    ensure!(store.hasher.try_finalize().is_ok_and(|found| found == trailer), "pack is corrupted (SHA1 mismatch)");
-    file.write_all(trailer.as_slice()).context("cannot write the pack")?;
+    let Store { hasher, written, .. } = store;
+    ensure!(hasher.try_finalize().is_ok_and(|found| found == trailer), "pack is corrupted (SHA1 mismatch)");
+    file.write_all_at(trailer.as_slice(), written).context("cannot write the pack")?;
     rows.put_ids(name.ids);
     Ok(Decoded { rows, large: name.large, visit: name.visit, trailer })
 }
@@ -236,14 +232,17 @@ impl<V: Visit> Work<Batch> for Name<V> {
 
 /// Hashes the pack and writes it to disk.
 struct Store<'a> {
-    file: &'a File,
+    file: &'a (dyn FileExt + Sync),
+    /// How much, in bytes.
+    written: u64,
     hasher: Hasher,
 }
 
 impl Work<Vec<u8>> for Store<'_> {
     fn take(&mut self, block: &mut Vec<u8>) -> Result<()> {
         self.hasher.update(block);
-        self.file.write_all(block).context("cannot write the pack")?;
+        self.file.write_all_at(block, self.written).context("cannot write the pack")?;
+        self.written += block.len() as u64;
         block.clear();
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Reading single entries back from a pack that was written before: every byte of it has been seen to be what it claims.
 
-use std::{fs::File, ops::Range, os::unix::fs::FileExt};
+use std::{ops::Range, os::unix::fs::FileExt};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gix::zlib::{Decompress, FlushDecompress, Status};
@@ -12,7 +12,7 @@ const BLOCK: usize = 1 << 16;
 
 /// A reader of entries.
 pub struct Entries<'a> {
-    file: &'a File,
+    file: &'a (dyn FileExt + Sync),
     rows: &'a Rows,
     inflate: Decompress,
     block: Vec<u8>,
@@ -24,7 +24,7 @@ pub struct Entries<'a> {
 
 impl<'a> Entries<'a> {
     /// The entries of the pack in `file`.
-    pub fn new(file: &'a File, rows: &'a Rows) -> Self {
+    pub fn new(file: &'a (dyn FileExt + Sync), rows: &'a Rows) -> Self {
         Entries { file, rows, inflate: Decompress::new(), block: Vec::new(), at: 0, next: 0..0 }
     }
 

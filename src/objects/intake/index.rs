@@ -47,7 +47,7 @@ pub fn index(
     fsck: Option<&Fsck<'_>>,
 ) -> Result<bool> {
     let (config, hash) = (intake.config, intake.repository.hash);
-    let dir = intake.quarantine.dir().join("pack");
+    let dir = intake.quarantine.dir()?.join("pack");
     create_dir(&dir, config.shared_repository).with_context(|| format!("cannot create '{}'", dir.display()))?;
     let path = dir.join("tmp_pack");
     let file = create(&path)?;
@@ -122,7 +122,7 @@ pub fn index(
     fs::rename(&path, name("pack")).context("cannot name the pack")?;
     if let Some(fsck) = fsck {
         ensure_unique(&rows, &order)?;
-        fsck.check_dot_files(&intake.everything()?, intake.delta_limit(), false)?;
+        fsck.check_dot_files(&intake.everything(), intake.delta_limit(), false)?;
     }
     Ok(is_closed)
 }

@@ -14,6 +14,7 @@ mod plan;
 mod progress;
 mod resolve;
 mod rows;
+mod spool;
 mod unpack;
 mod visit;
 
@@ -51,14 +52,28 @@ pub struct Intake<'a> {
     pub cut_off: &'a [ObjectId],
 }
 
+const UNPACK_FAILED: &str = "unpack-objects abnormal exit";
+
 /// Why a pack was not taken in: its `Display` is the text behind `unpack ` in the report. The person who pushes was told more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnpackError(&'static str);
 
 impl UnpackError {
     /// There was no place to take it to.
-    pub fn no_quarantine() -> Self {
+    pub fn no_quarantine(error: &anyhow::Error) -> Self {
+        // Its path is no business of the client's.
+        say!("error: {}", chain(error));
         UnpackError("unable to create temporary object directory")
+    }
+
+    /// Its objects could not be written.
+    pub fn not_written(error: &anyhow::Error, messages: &Sideband) -> Self {
+        Self::told(UNPACK_FAILED, error, messages)
+    }
+
+    fn told(reason: &'static str, error: &anyhow::Error, messages: &Sideband) -> Self {
+        messages.tell(format!("fatal: {}\n", chain(error)).as_bytes());
+        UnpackError(reason)
     }
 }
 
@@ -79,15 +94,15 @@ impl Intake<'_> {
     pub fn receive(&self, input: &mut dyn Read) -> Result<bool, UnpackError> {
         let header = read_header(input).map_err(UnpackError)?;
         let few = u64::from(header.1) < self.config.unpack_limit;
-        let reason = if few { "unpack-objects abnormal exit" } else { "index-pack abnormal exit" };
+        let reason = if few { UNPACK_FAILED } else { "index-pack abnormal exit" };
+        if !few {
+            self.quarantine.dir().map_err(|error| UnpackError::no_quarantine(&error))?;
+        }
         let outcome = self.fsck().and_then(|fsck| match few {
             true => unpack(self, input, header, fsck.as_ref()).map(|()| false),
             false => index(self, input, header, fsck.as_ref()),
         });
-        outcome.map_err(|err| {
-            self.messages.tell(format!("fatal: {}\n", chain(&err)).as_bytes());
-            UnpackError(reason)
-        })
+        outcome.map_err(|error| UnpackError::told(reason, &error, self.messages))
     }
 
     /// The checks that `receive.fsckObjects` asks for.
@@ -98,8 +113,8 @@ impl Intake<'_> {
     }
 
     /// The objects that are there already, with those that came.
-    fn everything(&self) -> Result<Database> {
-        self.database.with_quarantine(self.quarantine.dir(), self.repository.hash)
+    fn everything(&self) -> Database {
+        self.database.with_quarantine(self.quarantine, self.repository.hash)
     }
 
     /// Read object `id` of the repository, which something in a thin pack is based on, into `data`.

@@ -6,7 +6,7 @@
 //! that take part in deltas.
 
 use std::{
-    fs::File,
+    os::unix::fs::FileExt,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -45,7 +45,7 @@ pub struct Settings {
 /// Resolve all deltas of the pack in `file`, show the objects to `visit` and put their ids into `rows`. Bases that are not in the
 /// pack come from `borrow`. Returns how many deltas are left that have no base, and the progress to be finished.
 pub fn resolve<'p, V: Visit>(
-    file: &File,
+    file: &(dyn FileExt + Sync),
     rows: &mut Rows,
     visit: V,
     settings: &Settings,

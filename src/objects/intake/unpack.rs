@@ -1,11 +1,6 @@
 //! Few objects: each becomes a file of its own, and the pack is forgotten.
 
-use std::{
-    fs::File,
-    io::{ErrorKind, Read, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::io::{Read, Write};
 
 use anyhow::{Context, Result, anyhow, bail};
 use gix::{
@@ -25,10 +20,11 @@ use super::{
     progress::Progress,
     resolve::{Settings, resolve},
     rows::Base,
+    spool::Spool,
     visit::Visit,
 };
 use crate::{
-    config::{Config, Fsync, SharedRepository},
+    config::Config,
     objects::{
         database::Database,
         fsck::{
@@ -37,7 +33,6 @@ use crate::{
         },
         quarantine::Quarantine,
     },
-    shared_mode::create_dir,
 };
 
 /// Read the pack that begins with `header` and has `count` entries, and write each of its objects, checked by `fsck`, into the
@@ -49,9 +44,7 @@ pub fn unpack(
     fsck: Option<&Fsck<'_>>,
 ) -> Result<()> {
     let config = intake.config;
-    // It has no name from the start.
-    let file =
-        tempfile::tempfile_in(intake.quarantine.dir()).context("cannot create a temporary file in quarantine")?;
+    let file = Spool::new(intake.quarantine);
     let limit = config.max_input_size.map(|limit| (limit, "pack exceeds maximum allowed size".into()));
     let records = Records::default();
     let loosen = Loosen {
@@ -77,7 +70,7 @@ pub fn unpack(
     }
     if let Some(fsck) = fsck {
         fsck.walk(&records, (0..rows.count()).map(|row| rows.id(row)), intake.database)?;
-        fsck.check_dot_files(&intake.everything()?, intake.delta_limit(), true)?;
+        fsck.check_dot_files(&intake.everything(), intake.delta_limit(), true)?;
     }
     Ok(())
 }
@@ -96,26 +89,22 @@ pub fn store_blob(
     Ok(id)
 }
 
-/// Writes loose objects (gitformat-loose, gitrepository-layout).
+/// Makes loose objects (gitformat-loose).
 struct Loosen<'a> {
     fsck: Option<Recorder<'a>>,
     /// The largest object that can be checked, in bytes.
     largest: u64,
-    dir: PathBuf,
+    quarantine: &'a Quarantine,
     database: Database,
     level: Compression,
-    shared: SharedRepository,
-    fsync: Fsync,
-    /// The directories that were made for objects whose ids begin with this byte.
-    made: [bool; 256],
     compress: Compress,
     file: Vec<u8>,
 }
 
 impl Clone for Loosen<'_> {
     fn clone(&self) -> Self {
-        let (dir, database, fsck) = (self.dir.clone(), self.database.clone(), self.fsck.clone());
-        Loosen { dir, database, fsck, compress: Compress::new(self.level), file: Vec::new(), ..*self }
+        let (database, fsck) = (self.database.clone(), self.fsck.clone());
+        Loosen { database, fsck, compress: Compress::new(self.level), file: Vec::new(), ..*self }
     }
 }
 
@@ -124,7 +113,9 @@ impl Visit for Loosen<'_> {
         if let Some(fsck) = &mut self.fsck {
             fsck.record(id, kind, data)?;
         }
-        let Some((path, mut file)) = self.create(id)? else { return Ok(()) };
+        if self.database.freshen(id) {
+            return Ok(());
+        }
         // A fresh one is spared the clearing of its tables.
         if self.compress.total_in() > 0 {
             self.compress.reset();
@@ -133,8 +124,7 @@ impl Visit for Loosen<'_> {
         let header = gix::objs::encode::loose_header(kind, data.len() as u64);
         self.deflate(&header, FlushCompress::None)?;
         self.deflate(data, FlushCompress::Finish)?;
-        file.write_all(&self.file).with_context(|| format!("cannot write '{}'", path.display()))?;
-        self.seal(&path, &file)
+        self.quarantine.add(id, kind, data, &self.file)
     }
 
     fn passes_by(&self, kind: Kind, size: u64) -> bool {
@@ -143,19 +133,16 @@ impl Visit for Loosen<'_> {
     }
 }
 
-impl Loosen<'_> {
+impl<'a> Loosen<'a> {
     /// Nothing is checked.
-    fn new(quarantine: &Quarantine, database: &Database, config: &Config) -> Self {
+    fn new(quarantine: &'a Quarantine, database: &Database, config: &Config) -> Self {
         let level = Compression::new(config.loose_compression).unwrap_or(Compression::BEST_SPEED);
         Loosen {
             fsck: None,
             largest: u64::MAX,
-            dir: quarantine.dir().to_owned(),
+            quarantine,
             database: database.clone(),
             level,
-            shared: config.shared_repository,
-            fsync: config.fsync,
-            made: [false; 256],
             compress: Compress::new(level),
             file: Vec::new(),
         }
@@ -174,41 +161,16 @@ impl Loosen<'_> {
             Some(_) => bail!("{kind} {id} is too large to be checked"),
             None => {}
         }
-        let Some((path, file)) = self.create(id)? else { return Ok(()) };
+        if self.database.freshen(id) {
+            return Ok(());
+        }
+        let Some((path, file)) = self.quarantine.create_file(id)? else { return Ok(()) };
         let mut out = deflate::Write::new(&file, self.level);
         let context = || format!("cannot write '{}'", path.display());
         out.write_all(&gix::objs::encode::loose_header(kind, size)).with_context(context)?;
         fill(&mut out).with_context(context)?;
         out.flush().with_context(context)?;
-        self.seal(&path, &file)
-    }
-
-    /// The file that object `id` goes to; `None` if it is there already.
-    fn create(&mut self, id: &oid) -> Result<Option<(PathBuf, File)>> {
-        if self.database.freshen(id) {
-            return Ok(None);
-        }
-        let path = gix::odb::loose::Store::at(&self.dir, id.kind()).object_path(id);
-        let made = &mut self.made[usize::from(id.first_byte())];
-        if let (Some(dir), false) = (path.parent(), *made) {
-            create_dir(dir, self.shared).with_context(|| format!("cannot create '{}'", dir.display()))?;
-            *made = true;
-        }
-        match File::options().write(true).create_new(true).mode(0o444).open(&path) {
-            Ok(file) => Ok(Some((path, file))),
-            // Twice in the pack: nobody else writes here.
-            Err(err) if err.kind() == ErrorKind::AlreadyExists => Ok(None),
-            Err(err) => Err(err).with_context(|| format!("cannot create '{}'", path.display())),
-        }
-    }
-
-    /// The file at `path` is complete.
-    fn seal(&self, path: &Path, file: &File) -> Result<()> {
-        let sealed = self.shared.adjust(path).and_then(|()| match self.fsync.loose_objects {
-            true => file.sync_all(),
-            false => Ok(()),
-        });
-        sealed.with_context(|| format!("cannot write '{}'", path.display()))
+        self.quarantine.seal(&path, &file)
     }
 
     /// Add what `input` compresses to.
