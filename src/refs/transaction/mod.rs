@@ -27,7 +27,7 @@ use gix::ObjectId;
 
 use self::announced::Announced;
 use super::{
-    identity,
+    date,
     lock::{Held, Locksmith, MadeDirectories},
     packed_write::{Room, Value},
     paths::Paths,
@@ -264,7 +264,7 @@ impl<'a> Queued<'a> {
     ) -> Result<Self> {
         let locksmith = Locksmith { interrupts, shared: config.shared_repository };
         let site = Site { repository, config, paths: repository.into(), locksmith };
-        Ok(Queued { site, edits, date: identity::configured_date()? })
+        Ok(Queued { site, edits, date: date::configured()? })
     }
 }
 
