@@ -178,7 +178,7 @@ impl<'a> Vote<'a> {
             Ok(Answer::Yes | Answer::NoHook) => {}
             Ok(_) => {
                 let phase = phase.as_str();
-                self.sideband.warning(format_args!("the balanced_update hook failed when it was told '{phase}'"));
+                self.sideband.warning(format!("the balanced_update hook failed when it was told '{phase}'"));
             }
             Err(err) => say!("error: {err:#}"),
         }

@@ -39,7 +39,7 @@ impl Prepared<'_> {
             match staged {
                 Ok(()) => index += 1,
                 Err(why) => {
-                    let message = format!("cannot update the ref '{}': {why}", edits[edit].name);
+                    let message = words!("cannot update the ref '", edits[edit].name, "': ", why);
                     self.fail(edit, Failure::general(message))?;
                 }
             }
