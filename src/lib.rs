@@ -7,6 +7,8 @@
 
 #[macro_use]
 pub mod stderr;
+#[macro_use]
+mod words;
 
 pub mod balanced;
 pub mod certificate;

@@ -239,7 +239,7 @@ impl Push<'_> {
         let _kept = match quarantine.map(Quarantine::migrate).transpose() {
             Ok(kept) => kept,
             Err(error) => {
-                self.sideband.error(format_args!("{:#}", error.root_cause()));
+                self.sideband.error(error.root_cause().to_string());
                 refuse_all(commands, &Refusal::other("unable to migrate objects to permanent storage"));
                 return Ok(());
             }

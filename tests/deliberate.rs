@@ -99,6 +99,12 @@ differences! {
     /// Later (2.50): the report says why a ref could not be created.
     a_ref_where_a_packed_directory_is: push().server(&["update-ref", "refs/heads/d/x", "topic"]).server(&["pack-refs", "--all", "--prune"]).create("refs/heads/d", "next")
         => ["ng refs/heads/d refname conflict"], "'refs/heads/d/x' exists; cannot create 'refs/heads/d'";
+    /// Later (2.50): the report says why a ref could not be deleted.
+    a_ref_that_never_was_below_a_packed_one: push().delete("refs/heads/old/x", "0").delete("refs/heads/absent", "0")
+        => ["ng refs/heads/old/x refname conflict", "ok refs/heads/absent"], "'refs/heads/old' exists; cannot create 'refs/heads/old/x'";
+    /// Later (2.50): the report says why a ref could not be deleted.
+    a_ref_that_never_was_above_another: push().server(&["update-ref", "refs/heads/d/x", "topic"]).delete("refs/heads/d", "0")
+        => ["ng refs/heads/d refname conflict"], "cannot lock ref 'refs/heads/d': 'refs/heads/d/x' exists; cannot create 'refs/heads/d'";
     /// Later (2.50): the report says why a ref could not be written.
     a_blob_for_a_branch: push().create("refs/heads/blob", "next:dir/b").create("refs/heads/new", "next")
         => ["ng refs/heads/blob invalid new value provided", "ok refs/heads/new"], "trying to write non-commit object";

@@ -144,7 +144,7 @@ cases! {
     a_branch_that_is_being_rebased: push().work_tree().server(&["checkout", "-q", "topic"]).shell("cd server.git; GIT_SEQUENCE_EDITOR='sed -i s/^pick/edit/' git rebase -q -i old >/dev/null 2>&1").config("receive.denyCurrentBranch", "refuse").update("refs/heads/topic", "topic", "next");
     alternates_of_alternates: push().shell("git init -q --bare between.git; echo ../../client.git/objects >between.git/objects/info/alternates; printf '# a comment\n\n../../between.git/objects\n' >server.git/objects/info/alternates").objects(&[]).update("refs/heads/main", "main", "next");
     alternates_with_a_path_in_quotes: push().shell("mv client.git/objects 'client.git/a \"quoted\" one'; ln -s 'a \"quoted\" one' client.git/objects; printf '\"../../client.git/a \\\\\"quoted\\\\\" one\"\n' >server.git/objects/info/alternates").objects(&[]).update("refs/heads/main", "main", "next");
-    a_ref_name_of_other_bytes: push().objects(&["next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).line(&[format!("{} {} refs/heads/", "0".repeat(40), push().id("next")).as_bytes(), b"\xe4\xf6".as_slice()].concat());
+    a_ref_name_of_other_bytes: push().objects(&["next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).line(&[format!("{} {} refs/heads/", push().id("0"), push().id("next")).as_bytes(), b"\xe4\xf6".as_slice()].concat());
 }
 
 // Request (§4)
@@ -291,6 +291,11 @@ cases! {
     deletion_of_the_current_branch_ignored: push().config("receive.denyDeleteCurrent", "ignore").delete("refs/heads/main", "main");
     a_forced_update: push().update("refs/heads/main", "main", "side");
     a_denied_forced_update: push().config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "side").update("refs/heads/topic", "topic", "main");
+    a_denied_forced_update_to_what_is_no_commit: push().config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "next:dir/b").update("refs/heads/topic", "topic", "v1").create("refs/heads/new", "next");
+    a_denied_forced_update_of_a_name_of_other_bytes: push().shell("git -C server.git update-ref refs/heads/$(printf '\\344') topic").config("receive.denyNonFastForwards", "true").line(&[format!("{} {} refs/heads/", push().id("topic"), push().id("side")).as_bytes(), b"\xe4"].concat());
+    a_denied_deletion_of_a_name_of_other_bytes: push().config("receive.denyDeletes", "true").shell("git -C server.git update-ref refs/heads/$(printf '\\344') topic").line(&[format!("{} {} refs/heads/", push().id("topic"), push().id("0")).as_bytes(), b"\xe4"].concat());
+    a_funny_name_of_other_bytes: push().line(&[format!("{} {} refs/heads/", push().id("0"), push().id("main")).as_bytes(), b"\xe4..\xff"].concat());
+    a_funny_name_too_long_to_be_told: push().create(&format!("refs/heads/{}..", "a".repeat(5000)), "main");
     a_denied_forced_update_to_another_root: push().config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "alien");
     a_fast_forward_where_others_are_denied: push().config("receive.denyNonFastForwards", "true").update("refs/heads/main", "main", "many").update("refs/heads/old", "old", "topic");
     a_tag_moves_where_forced_updates_are_denied: push().config("receive.denyNonFastForwards", "true").update("refs/tags/v1", "v1", "v2");
@@ -336,6 +341,9 @@ cases! {
     a_tag_of_a_tree_and_one_of_a_blob: push().create("refs/tags/tree", "next^{tree}").create("refs/tags/blob", "next:dir/b");
     created_updated_and_deleted: push().create("refs/heads/new", "side").update("refs/heads/main", "main", "next").delete("refs/heads/topic", "topic").delete("refs/heads/old", "old");
     created_updated_and_deleted_at_once: push().atomic().create("refs/heads/new", "side").update("refs/heads/main", "main", "next").delete("refs/heads/topic", "topic").delete("refs/heads/old", "old");
+    at_once_with_a_ref_that_never_was_below_another: push().atomic().delete("refs/heads/main/x", "0").create("refs/heads/new", "next");
+    at_once_with_a_ref_that_never_was_below_a_packed_one: push().atomic().delete("refs/heads/old/x", "0").create("refs/heads/new", "next").own_words();
+    at_once_with_a_ref_that_never_was_above_another: push().atomic().server(&["update-ref", "refs/heads/d/x", "topic"]).delete("refs/heads/d", "0").create("refs/heads/new", "next");
     at_once_with_a_funny_name: push().atomic().update("refs/heads/main", "main", "next").create("refs/heads/.x", "next").create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
     at_once_with_a_hook_that_declines_one: push().atomic().create("refs/heads/a", "next").create("refs/heads/b", "next").create("refs/heads/c", "next").recording(&RECEIVE_HOOKS, "").hook("update", "test $1 != refs/heads/b");
     at_once_with_a_stale_value: push().atomic().update("refs/heads/main", "old", "next").create("refs/heads/new", "next").own_words();
@@ -355,6 +363,9 @@ cases! {
     a_ref_is_deleted_whatever_its_value: push().delete("refs/heads/topic", "0").recording(&RECEIVE_HOOKS, "");
     a_ref_whose_object_is_missing_is_deleted [usual: "a file below refs/ with an id written out"]: push().shell("echo 1234567890123456789012345678901234567890 >server.git/refs/heads/broken").delete("refs/heads/broken", "1234567890123456789012345678901234567890").recording(&RECEIVE_HOOKS, "");
     a_reflog_that_is_there_goes_on: push().server(&["-c", "core.logAllRefUpdates=true", "update-ref", "-m", "before", "refs/heads/logged", "main"]).update("refs/heads/logged", "main", "next").create("refs/heads/new", "next");
+    head_logs_what_leaves_its_branch_as_it_is: push().config("core.logAllRefUpdates", "true").update("refs/heads/main", "main", "main");
+    a_symref_logs_what_leaves_its_target_as_it_is: push().config("core.logAllRefUpdates", "true").server(&["symbolic-ref", "refs/heads/alias", "refs/heads/topic"]).update("refs/heads/alias", "topic", "topic").recording(&["post-receive"], "");
+    head_logs_that_its_unborn_branch_does_not_go: push().config("core.logAllRefUpdates", "true").server(&["symbolic-ref", "HEAD", "refs/heads/unborn"]).config("receive.denyDeleteCurrent", "ignore").delete("refs/heads/unborn", "0");
     reflogs_of_the_usual_refs: push().config("core.logAllRefUpdates", "true").update("refs/heads/main", "main", "next").create("refs/notes/x", "next").create("refs/tags/x", "next").create("refs/remotes/a/b", "next").create("refs/other/x", "next");
     reflogs_of_all_refs: push().config("core.logAllRefUpdates", "always").update("refs/heads/main", "main", "next").create("refs/other/x", "next");
     the_reflog_of_a_deleted_ref_goes: push().config("core.logAllRefUpdates", "true").server(&["update-ref", "-m", "before", "refs/heads/d/logged", "main"]).delete("refs/heads/d/logged", "main");
@@ -364,6 +375,14 @@ cases! {
     a_date_that_is_none: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "the day after").update("refs/heads/main", "main", "next");
     a_date_in_iso: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "2005-04-07T22:13:13+02:00").update("refs/heads/main", "main", "next");
     a_date_in_the_form_of_mail: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "Thu, 07 Apr 2005 22:13:13 +0200").update("refs/heads/main", "main", "next");
+    a_date_that_is_none_where_nothing_is_logged [files: "git logs it"]: push().env("GIT_COMMITTER_DATE", "the day after").update("refs/heads/main", "main", "next").create("refs/heads/new", "next");
+    a_date_without_a_time: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "2005-04-07").update("refs/heads/main", "main", "next");
+    a_date_with_slashes: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "2005/04/07 22:13:13 EDT").update("refs/heads/main", "main", "next");
+    a_date_where_the_server_is: push().config("core.logAllRefUpdates", "true").env("TZ", "America/New_York").env("GIT_COMMITTER_DATE", "2005-04-07 22:13:13").update("refs/heads/main", "main", "next");
+    a_date_in_seconds_with_a_colon_in_the_zone: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "1112911993 +05:30").update("refs/heads/main", "main", "next");
+    a_date_in_seconds_without_a_zone: push().config("core.logAllRefUpdates", "true").env("TZ", "Asia/Tokyo").env("GIT_COMMITTER_DATE", "@1112911993").update("refs/heads/main", "main", "next");
+    a_date_of_too_few_seconds: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "5 +0000").update("refs/heads/main", "main", "next");
+    a_date_of_few_seconds_with_a_sign: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "@5 +0100").update("refs/heads/main", "main", "next");
     a_date_in_seconds: push().config("core.logAllRefUpdates", "true").env("GIT_COMMITTER_DATE", "@1112911993 -0730").update("refs/heads/main", "main", "next");
     a_name_that_is_empty: push().config("core.logAllRefUpdates", "true").config("user.name", "Unused").env("GIT_COMMITTER_NAME", "").update("refs/heads/main", "main", "next");
     a_push_into_a_namespace: push().env("GIT_NAMESPACE", "a").create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");
@@ -385,7 +404,7 @@ fn many_refs(push: Push) -> Push {
 cases! {
     hooks;
     what_hooks_see: push().delete("refs/heads/topic", "topic").update("refs/heads/main", "main", "next").create("refs/tags/v2", "v2").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
-    what_hooks_see_of_a_name_of_other_bytes: push().objects(&["next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).line(&[format!("{} {} refs/heads/", "0".repeat(40), push().id("next")).as_bytes(), b"\xe4\xf6".as_slice()].concat()).recording(&RECEIVE_HOOKS, "").config("receive.updateServerInfo", "true");
+    what_hooks_see_of_a_name_of_other_bytes: push().objects(&["next", "next^{tree}", "next:dir", "next:dir/b", "next:numbers"]).line(&[format!("{} {} refs/heads/", push().id("0"), push().id("next")).as_bytes(), b"\xe4\xf6".as_slice()].concat()).recording(&RECEIVE_HOOKS, "").config("receive.updateServerInfo", "true");
     what_hooks_say_without_side_band: push().capabilities("report-status object-format=HASH").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "echo hook $0 speaks; echo and complains >&2");
     what_hooks_see_of_deletions: push().delete("refs/heads/topic", "topic").recording(&RECEIVE_HOOKS, "");
     what_hooks_see_of_a_work_tree: push().work_tree().create("refs/heads/new", "next").recording(&RECEIVE_HOOKS, "");

@@ -181,7 +181,7 @@ impl<'a> Vote<'a> {
         }
         if !matches!(told, Ok(Answer::Yes | Answer::NoHook)) {
             let phase = phase.as_str();
-            self.sideband.warning(format_args!("the balanced_update hook failed when it was told '{phase}'"));
+            self.sideband.warning(format!("the balanced_update hook failed when it was told '{phase}'"));
         }
     }
 }

@@ -39,7 +39,7 @@ impl Hooks<'_> {
     pub fn can_vote(&self) -> bool {
         let file = self.directory.not_executable(EVENT);
         if let Some(path) = &file {
-            self.sideband.error(format_args!("the hook '{}' is not executable", path.display()));
+            self.sideband.error(format!("the hook '{}' is not executable", path.display()));
         }
         file.is_none()
     }

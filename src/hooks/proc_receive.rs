@@ -87,7 +87,7 @@ impl Hooks<'_> {
             }
         };
         if !complaints.is_empty() {
-            self.sideband.error(bstr::join("\n", complaints).as_bstr());
+            self.sideband.error(bstr::join("\n", complaints));
         }
         Ok(is_good && matches!(ending, Ending::Exited(status) if status.success()))
     }

@@ -43,7 +43,7 @@ impl Answered {
         let mut told_of_options = false;
         for line in lines {
             let Some((word, rest)) = line.split_once_str(" ") else {
-                complaints.push(format!("proc-receive reported incomplete status line: '{line}'").into());
+                complaints.push(words!("proc-receive reported incomplete status line: '", line, "'"));
                 is_good = false;
                 continue;
             };
@@ -51,7 +51,7 @@ impl Answered {
                 context = match self.status(word, rest, &by_name, commands) {
                     Ok(context) => context,
                     Err(complaint) => {
-                        complaints.push(complaint.into());
+                        complaints.push(complaint);
                         Context::Nothing
                     }
                 };
@@ -93,20 +93,20 @@ impl Answered {
         rest: &[u8],
         by_name: &BTreeMap<BString, usize>,
         commands: &mut [Command],
-    ) -> Result<Context, String> {
+    ) -> Result<Context, BString> {
         let (name, reason) = match rest.split_once_str(" ") {
             Some((name, reason)) => (name.as_bstr(), Some(reason)),
             None => (rest.as_bstr(), None),
         };
         if word != b"ok" && word != b"ng" {
-            return Err(format!("proc-receive reported bad status '{}' on ref '{name}'", word.as_bstr()));
+            return Err(words!("proc-receive reported bad status '", word, "' on ref '", name, "'"));
         }
         let Some(&index) = by_name.get(name) else {
-            return Err(format!("proc-receive reported status on unknown ref: {name}"));
+            return Err(words!("proc-receive reported status on unknown ref: ", name));
         };
         let command = &mut commands[index];
         if command.writer != Writer::ProcReceive {
-            return Err(format!("proc-receive reported status on unexpected ref: {name}"));
+            return Err(words!("proc-receive reported status on unexpected ref: ", name));
         }
         self.0[index] = true;
         if word == b"ok" {

@@ -36,7 +36,7 @@ pub fn check(repository: &Repository, sideband: &Sideband, commands: &mut [Comma
         match symbolic.follow(full.as_bstr())? {
             Symbolic::No => {}
             Symbolic::Broken => {
-                sideband.error(format_args!("refusing update to broken symref '{}'", command.name));
+                sideband.error(words!("refusing update to broken symref '", command.name, "'"));
                 commands[index].refuse(Refusal::other("broken symref"));
             }
             Symbolic::LeadsTo(target) => {
@@ -57,14 +57,16 @@ fn compare(sideband: &Sideband, commands: &mut [Command], alias: usize, target: 
     if symref.old == named.old && symref.new == named.new {
         return;
     }
-    sideband.error(format_args!(
-        "refusing inconsistent update between symref '{}' ({}..{}) and its target '{}' ({}..{})",
+    let values = |it: &Command| format!("({}..{})", it.old.to_hex_with_len(SHORT), it.new.to_hex_with_len(SHORT));
+    sideband.error(words!(
+        "refusing inconsistent update between symref '",
         symref.name,
-        symref.old.to_hex_with_len(SHORT),
-        symref.new.to_hex_with_len(SHORT),
+        "' ",
+        values(symref),
+        " and its target '",
         named.name,
-        named.old.to_hex_with_len(SHORT),
-        named.new.to_hex_with_len(SHORT),
+        "' ",
+        values(named),
     ));
     for index in [alias, target] {
         commands[index].refuse(Refusal::other("inconsistent aliased update"));

@@ -5,22 +5,10 @@ use std::{
     os::unix::ffi::{OsStrExt, OsStringExt},
 };
 
-use anyhow::{Result, bail};
 use bstr::{BStr, BString, ByteSlice};
 use jiff::tz::TimeZone;
 
 use crate::config::Config;
-
-/// The moment that `GIT_COMMITTER_DATE` gives to reflog lines, in raw format (`<seconds> SP <zone>`); `None` if it is not set.
-///
-/// Fails with `invalid date format: <x>` if it cannot be understood.
-pub fn configured_date() -> Result<Option<String>> {
-    let Some(date) = std::env::var_os("GIT_COMMITTER_DATE").filter(|date| !date.is_empty()) else { return Ok(None) };
-    match date.to_str().and_then(|text| gix::date::parse(text, None).ok()) {
-        Some(time) => Ok(Some(time.to_string())),
-        None => bail!("invalid date format: {}", date.as_bytes().as_bstr()),
-    }
-}
 
 /// Now, in raw format and local time.
 ///

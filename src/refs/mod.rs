@@ -4,6 +4,7 @@ pub mod advice;
 pub mod aliases;
 pub mod alternates;
 pub mod checkout;
+pub mod date;
 pub mod git_lock;
 pub mod identity;
 pub mod lock;

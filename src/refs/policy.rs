@@ -84,7 +84,7 @@ impl<'a> Policy<'a> {
 
     fn check(&self, command: &mut Command) -> Result<Checked<Allowed<'_>>> {
         if name::is_funny(command.name(), command.is_deletion()) {
-            self.sideband.error(format_args!("refusing to update funny ref '{}' remotely", command.name));
+            self.sideband.error(words!("refusing to update funny ref '", command.name, "' remotely"));
             return refused("funny refname");
         }
         let full = [self.repository.namespace.as_slice(), &command.name].concat();
@@ -110,7 +110,7 @@ impl<'a> Policy<'a> {
             return Ok(Err(refusal));
         }
         if self.hooks.update(command)?.is_refusal() {
-            self.sideband.error(format_args!("hook declined to update {}", command.name));
+            self.sideband.error(words!("hook declined to update ", command.name));
             return Ok(Err(Refusal::UpdateHookDeclined));
         }
         let mut work_tree = None;
@@ -134,7 +134,7 @@ impl<'a> Policy<'a> {
                 Ok(())
             }
             deny @ (Deny::Refuse | Deny::Unset) => {
-                self.sideband.error(format_args!("refusing to update checked out branch: {name}"));
+                self.sideband.error(words!("refusing to update checked out branch: ", name));
                 if deny == Deny::Unset {
                     self.sideband.error(advice::CURRENT_BRANCH);
                 }
@@ -146,7 +146,7 @@ impl<'a> Policy<'a> {
     /// `receive.denyDeletes` and `receive.denyDeleteCurrent`.
     fn check_deletion(&self, name: &BStr, is_current: bool) -> Checked {
         if self.config.deny_deletes && name.starts_with(b"refs/heads/") {
-            self.sideband.error(format_args!("denying ref deletion for {name}"));
+            self.sideband.error(words!("denying ref deletion for ", name));
             return Err(Refusal::other("deletion prohibited"));
         }
         if !is_current {
@@ -162,7 +162,7 @@ impl<'a> Policy<'a> {
                 if deny == Deny::Unset {
                     self.sideband.error(advice::DELETE_CURRENT);
                 }
-                self.sideband.error(format_args!("refusing to delete the current branch: {name}"));
+                self.sideband.error(words!("refusing to delete the current branch: ", name));
                 Err(Refusal::other("deletion of the current branch prohibited"))
             }
         }
@@ -176,7 +176,7 @@ impl<'a> Policy<'a> {
         }
         for end in [&command.old, &command.new] {
             if !matches!(self.database.header(end)?, Some((Kind::Commit, _))) {
-                say!("error: {end} is no commit that is here, which {} would need", command.name);
+                say!("error: bad sha1 objects for {}", command.name);
                 return refused("bad ref");
             }
         }
@@ -184,7 +184,7 @@ impl<'a> Policy<'a> {
         if ancestry::is_ancestor(&history, command.old, command.new)? {
             return Ok(Ok(()));
         }
-        self.sideband.error(format_args!("denying non-fast-forward {} (you should pull first)", command.name));
+        self.sideband.error(words!("denying non-fast-forward ", command.name, " (you should pull first)"));
         refused("non-fast-forward")
     }
 

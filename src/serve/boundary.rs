@@ -171,7 +171,7 @@ impl Push<'_> {
     }
 
     fn refuse_cut(&self, cut: &mut Cut, error: &anyhow::Error) {
-        self.sideband.error(format_args!("{error:#}"));
+        self.sideband.error(format!("{error:#}"));
         refuse_all(&mut cut.commands, &Refusal::other("shallow error"));
     }
 }

@@ -1,16 +1,20 @@
 //! The server's half of the conversation: pkt-lines, side-band channels, and keepalives in between.
 
 use std::{
-    fmt::Display,
     io::{self, Write},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use bstr::BString;
+
 use crate::trace;
 
 /// The largest payload of one side-band packet: 65520 less four bytes of length and one of channel.
 const MAX_PAYLOAD: usize = 65515;
+
+/// How many bytes of an error or a warning are told, without the LF.
+const MAX_SENTENCE: usize = 4095;
 
 /// Where messages for the person who pushes go: channel 2 if the client took side-band-64k, else this process's stderr.
 ///
@@ -73,13 +77,20 @@ impl Sideband {
     }
 
     /// `error: <message>` LF.
-    pub fn error(&self, message: impl Display) {
-        self.tell(format!("error: {message}\n").as_bytes());
+    pub fn error(&self, message: impl AsRef<[u8]>) {
+        self.sentence(words!("error: ", message));
     }
 
     /// `warning: <message>` LF.
-    pub fn warning(&self, message: impl Display) {
-        self.tell(format!("warning: {message}\n").as_bytes());
+    pub fn warning(&self, message: impl AsRef<[u8]>) {
+        self.sentence(words!("warning: ", message));
+    }
+
+    /// As much of it as git would tell: what a client names can be longer than anybody wants to read.
+    fn sentence(&self, mut words: BString) {
+        words.truncate(MAX_SENTENCE);
+        words.push(b'\n');
+        self.tell(&words);
     }
 
     /// Send the report's bytes: on channel 1 if multiplexed, else bare.

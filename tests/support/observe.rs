@@ -45,7 +45,7 @@ impl Outcome {
             (Some(code), _) => format!("exit {code}"),
             (None, signal) => format!("signal {}", signal.unwrap_or_default()),
         };
-        outcome.stderr = normalised(&String::from_utf8_lossy(&output.stderr));
+        outcome.stderr = normalised(&text(&output.stderr));
         let multiplexed = request.windows(13).any(|window| window == b"side-band-64k");
         outcome.listen(
             &output.stdout,
@@ -61,7 +61,7 @@ impl Outcome {
         let git_dir = scene.git_dir();
         let git = |arguments: &[&str]| {
             let output = scene.try_git("server.git", arguments);
-            String::from_utf8_lossy(&output.stdout).into_owned()
+            text(&output.stdout)
         };
         let mut refs: Vec<String> = lines(git(&["for-each-ref", "--format=%(refname) %(objectname) %(symref)"]));
         refs.push(format!("HEAD {}", git(&["symbolic-ref", "-q", "HEAD"]).trim_end()));
@@ -106,7 +106,7 @@ impl Outcome {
         if !stateless {
             while let Some(line) = next_line(&mut rest) {
                 match line {
-                    Some(line) => self.advertisement.push(without_agent(&String::from_utf8_lossy(line))),
+                    Some(line) => self.advertisement.push(without_agent(&text(line))),
                     None => break,
                 }
             }
@@ -130,7 +130,7 @@ impl Outcome {
         if ended {
             self.report.push("end".into());
         }
-        self.told = normalised(&String::from_utf8_lossy(&told));
+        self.told = normalised(&text(&told));
     }
 
     /// The lines in which two outcomes differ, as one text; empty if none.
@@ -188,7 +188,7 @@ fn shown(bytes: &[u8]) -> String {
 fn pkt_lines(mut bytes: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
     while let Some(line) = next_line(&mut bytes) {
-        lines.push(line.map_or("flush".into(), |line| String::from_utf8_lossy(line).trim_end_matches('\n').to_owned()));
+        lines.push(line.map_or("flush".into(), |line| text(line).trim_end_matches('\n').to_owned()));
     }
     lines.extend((!bytes.is_empty()).then(|| format!("and {}", bytes.escape_ascii())));
     lines
@@ -200,6 +200,12 @@ fn without_agent(line: &str) -> String {
         _ => word.to_owned(),
     });
     words.collect::<Vec<_>>().join(" ").trim_end_matches('\n').to_owned()
+}
+
+/// `bytes`, in which those that are no text are written out: two that differ in them must not look alike.
+fn text(bytes: &[u8]) -> String {
+    let chunks = bytes.utf8_chunks();
+    chunks.map(|chunk| format!("{}{}", chunk.valid(), chunk.invalid().escape_ascii())).collect()
 }
 
 /// The text without what is by chance: the quarantine's name, process ids, and progress that a later line overwrote.

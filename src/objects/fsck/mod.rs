@@ -55,7 +55,7 @@ impl<'a> Fsck<'a> {
 
     /// Tell that object `id` is known to be a `known`, and something takes it for a `kind`.
     fn tell_mismatch(&self, id: &oid, known: Kind, kind: Kind) {
-        self.messages.error(format_args!("object {id} is a {known}, not a {kind}"));
+        self.messages.error(format!("object {id} is a {known}, not a {kind}"));
     }
 }
 

@@ -1,12 +1,12 @@
 //! With every ref locked: is it as it was asked to be, and may it become what was asked for?
 
-use bstr::{BStr, ByteSlice};
+use bstr::{BStr, BString, ByteSlice};
 use gix::{ObjectId, hashtable::HashMap, objs::Kind};
 
 use super::{
     Aborted, Change, Edit, Failure, How, Prepared, Site, Slot,
     conflicts::{self, Taken},
-    prepare::cannot_lock,
+    prepare::{broken, cannot_lock, unresolved},
 };
 use crate::{
     objects::database::Database,
@@ -75,13 +75,11 @@ fn check_slot(
         None => entry,
     };
     if slot.broken && !(edit.is_deletion() && edit.old.is_none()) {
-        return Err(Failure::general(cannot_lock(
-            edit,
-            format!("unable to resolve reference '{name}': reference broken"),
-        )));
+        return Err(Failure::general(cannot_lock(edit, broken(name))));
     }
     check_old_value(name, edit, slot.old)?;
-    if slot.old.is_none() && !edit.is_deletion() {
+    if slot.old.is_none() && !slot.broken {
+        // Also of a ref that is to go and never was: none can be there.
         let held = slot.guard.is_some() || slot.fenced;
         conflicts::check(name, edit, held, packed, taken, site)?;
     } else if slot.loose.is_none() && !slot.broken {
@@ -113,11 +111,10 @@ fn check_slot(
 pub(super) fn check_old_value(name: &BStr, edit: &Edit, actual: Option<ObjectId>) -> Result<(), Failure> {
     match (edit.old, actual) {
         (Some(expected), None) if !expected.is_null() => {
-            let message = format!("unable to resolve reference '{name}'");
-            Err(Failure::new("reference does not exist", cannot_lock(edit, message)))
+            Err(Failure::new("reference does not exist", cannot_lock(edit, unresolved(name))))
         }
         (Some(expected), Some(_)) if expected.is_null() => {
-            Err(Failure::new("reference already exists", cannot_lock(edit, "reference already exists".into())))
+            Err(Failure::new("reference already exists", cannot_lock(edit, "reference already exists")))
         }
         (Some(expected), Some(actual)) if expected != actual => {
             let message = format!("is at {actual} but expected {expected}");
@@ -141,20 +138,21 @@ impl<'a> Values<'a> {
 
     /// The new value for the ref `name`, which must be there, and a commit if the ref is a branch.
     pub(super) fn of(&mut self, name: &BStr, edit: &Edit, together: bool) -> Result<Value, Failure> {
-        let invalid = |message: String| Failure::new("invalid new value provided", message);
+        let invalid = |message: BString| Failure::new("invalid new value provided", message);
+        let trying = |what: String| words!("trying to write ref '", name, "' with ", what);
         let id = edit.new;
         match self.kind(id) {
             Ok(Some(kind)) if kind != Kind::Commit && name.starts_with(b"refs/heads/") => {
-                Err(invalid(format!("trying to write non-commit object {id} to branch '{name}'")))
+                Err(invalid(words!(format!("trying to write non-commit object {id} to branch '"), name, "'")))
             }
             Ok(Some(Kind::Tag)) if together => {
-                let peeled = peel(self.database, id)
-                    .map_err(|err| invalid(format!("trying to write ref '{name}' with broken tag {id}: {err:#}")))?;
+                let peeled =
+                    peel(self.database, id).map_err(|err| invalid(trying(format!("broken tag {id}: {err:#}"))))?;
                 Ok(Value { id, peeled })
             }
             Ok(Some(_)) => Ok(Value { id, peeled: None }),
-            Ok(None) => Err(invalid(format!("trying to write ref '{name}' with nonexistent object {id}"))),
-            Err(err) => Err(invalid(format!("trying to write ref '{name}' with object {id}: {err:#}"))),
+            Ok(None) => Err(invalid(trying(format!("nonexistent object {id}")))),
+            Err(err) => Err(invalid(trying(format!("object {id}: {err:#}")))),
         }
     }
 

@@ -171,7 +171,7 @@ impl<'a> Prepared<'a> {
                 lock => break lock,
             }
         };
-        let lock = lock.map_err(|err| unable_to_create(&path, &err))?;
+        let lock = lock.map_err(|err| unable_to_create(&path, &err).to_string())?;
         PackedRefs::read(target, lock, self.database, locksmith, repository.hash).map_err(|err| format!("{err:#}"))
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::Bound, os::unix::ffi::OsStrExt};
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::{Edit, Failure, Site};
+use super::{Edit, Failure, Site, prepare::cannot_lock};
 use crate::refs::{
     lock::remove_empty_tree,
     loose::{self, Loose},
@@ -59,7 +59,7 @@ pub(super) fn check(
         return Err(failure);
     }
     if let Some(packed) = packed {
-        let unreadable = |err: anyhow::Error| Failure::general(format!("cannot lock ref '{}': {err:#}", edit.name));
+        let unreadable = |err: anyhow::Error| Failure::general(cannot_lock(edit, format!("{err:#}")));
         for prefix in name::prefixes(name) {
             if packed.find(prefix).map_err(unreadable)?.is_some() {
                 return Err(Failure::conflict(exists(prefix, name)));
@@ -80,19 +80,16 @@ pub(super) fn check(
 pub(super) fn in_the_way(name: &BStr, edit: &Edit, locked: &BTreeSet<BString>, site: Site<'_>) -> Failure {
     for prefix in name::prefixes(name) {
         if loose::read_ref(site.repository, prefix) != Loose::Absent {
-            return Failure::conflict(format!("cannot lock ref '{}': {}", edit.name, exists(prefix, name)));
+            return Failure::conflict(cannot_lock(edit, exists(prefix, name)));
         }
         if site.paths.loose(prefix).symlink_metadata().is_ok_and(|meta| !meta.is_dir()) {
             return match locked.contains(prefix.as_bytes().as_bstr()) {
                 true => at_the_same_time(prefix, name),
-                false => Failure::conflict(format!(
-                    "cannot lock ref '{}': '{prefix}' is being created; cannot create '{name}'",
-                    edit.name
-                )),
+                false => Failure::conflict(cannot_lock(edit, is_being_created(prefix, name))),
             };
         }
     }
-    Failure::general(format!("cannot lock ref '{}': there is no directory for '{name}'", edit.name))
+    Failure::general(cannot_lock(edit, words!("there is no directory for '", name, "'")))
 }
 
 /// Why the path of the ref `name` could not be occupied.
@@ -103,10 +100,10 @@ pub(super) fn below(name: &BStr, edit: &Edit, site: Site<'_>) -> Failure {
 fn ref_below(name: &BStr, edit: &Edit, site: Site<'_>) -> Option<Failure> {
     let found = first_file_below(name, site)?;
     let why = match loose::read_ref(site.repository, found.as_ref()) {
-        Loose::Absent => format!("'{found}' is being created; cannot create '{name}'"),
+        Loose::Absent => is_being_created(found.as_ref(), name),
         _ => exists(found.as_ref(), name),
     };
-    Some(Failure::conflict(format!("cannot lock ref '{}': {why}", edit.name)))
+    Some(Failure::conflict(cannot_lock(edit, why)))
 }
 
 /// The first name in the directory of loose ref `name`, and those below it, that is no lock.
@@ -125,16 +122,21 @@ fn first_file_below(name: &BStr, site: Site<'_>) -> Option<BString> {
 
 pub(super) fn blocking(name: &BStr, edit: &Edit, site: Site<'_>) -> Failure {
     let path = site.paths.loose(name);
-    let why = format!("there is a non-empty directory '{}' blocking reference '{name}'", path.display());
-    Failure::conflict(format!("cannot lock ref '{}': {why}", edit.name))
+    let path = path.as_os_str().as_bytes();
+    let why = words!("there is a non-empty directory '", path, "' blocking reference '", name, "'");
+    Failure::conflict(cannot_lock(edit, why))
 }
 
 fn at_the_same_time(a: &BStr, b: &BStr) -> Failure {
-    Failure::conflict(format!("cannot process '{a}' and '{b}' at the same time"))
+    Failure::conflict(words!("cannot process '", a, "' and '", b, "' at the same time"))
 }
 
-pub(super) fn exists(existing: &BStr, name: &BStr) -> String {
-    format!("'{existing}' exists; cannot create '{name}'")
+pub(super) fn exists(existing: &BStr, name: &BStr) -> BString {
+    words!("'", existing, "' exists; cannot create '", name, "'")
+}
+
+fn is_being_created(other: &BStr, name: &BStr) -> BString {
+    words!("'", other, "' is being created; cannot create '", name, "'")
 }
 
 /// What names below `name` start with.

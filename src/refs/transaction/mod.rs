@@ -20,7 +20,7 @@ mod vote;
 pub use announced::{Hook, Phase};
 pub use vote::{Decided, Settled, Undone, Unfinished, Voting};
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, path::Path};
 
 use anyhow::Result;
 use bstr::{BStr, BString};
@@ -28,15 +28,20 @@ use gix::ObjectId;
 
 use self::{announced::Announced, fence::Fence};
 use super::{
-    identity,
+    date,
     lock::{Held, Locksmith, MadeDirectories},
     packed_write::{Room, Value},
     paths::Paths,
     reflog::Log,
 };
 use crate::{
-    balanced::journal::Journal, command::Refusal, config::Config, interrupt::Interrupts, objects::database::Database,
-    repository::Repository, system_error,
+    balanced::journal::Journal,
+    command::Refusal,
+    config::{Config, LogRefs},
+    interrupt::Interrupts,
+    objects::database::Database,
+    repository::{RefFormat, Repository},
+    system_error,
 };
 
 /// One ref that is to change.
@@ -259,7 +264,7 @@ impl Slot {
 }
 
 impl<'a> Queued<'a> {
-    /// Take up `edits`. Fails if `GIT_COMMITTER_DATE` cannot be understood.
+    /// Take up `edits`. Fails if `GIT_COMMITTER_DATE` cannot be understood, where there may be a log to write it to.
     pub fn new(
         repository: &'a Repository,
         config: &'a Config,
@@ -268,7 +273,12 @@ impl<'a> Queued<'a> {
     ) -> Result<Self> {
         let locksmith = Locksmith { interrupts, shared: config.shared_repository };
         let site = Site { repository, config, paths: repository.into(), locksmith };
-        Ok(Queued { site, edits, date: identity::configured_date()? })
+        let has_logs = |dir: &Path| repository.ref_format != RefFormat::Files || dir.join("logs").exists();
+        let may_log = config.log_all_ref_updates != LogRefs::Existing
+            || has_logs(&repository.common_dir)
+            || has_logs(&repository.git_dir);
+        let date = if may_log { date::configured()? } else { None };
+        Ok(Queued { site, edits, date })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind},
+    os::unix::ffi::OsStrExt,
     path::Path,
 };
 
@@ -99,9 +100,9 @@ pub(super) fn bad_names(edits: &[Edit]) -> Vec<(usize, Failure)> {
     }
     let bad = edits.iter().enumerate().filter_map(|(index, edit)| {
         let message = if !is_well_formed(edit.name.as_ref()) || !edit.name.starts_with(b"refs/") {
-            format!("refusing to update ref with bad name '{}'", edit.name)
+            words!("refusing to update ref with bad name '", edit.name, "'")
         } else if count[&edit.name] > 1 {
-            format!("multiple updates for ref '{}' not allowed", edit.name)
+            words!("multiple updates for ref '", edit.name, "' not allowed")
         } else {
             return None;
         };
@@ -208,9 +209,8 @@ impl Prepared<'_> {
         loop {
             let name = slot.name().to_owned();
             if ours.locked.contains(&name) {
-                let via =
-                    format!("multiple updates for '{name}' (including one via symref '{}') are not allowed", edit.name);
-                return Err(Failure::general(via));
+                let (many, via) = ("multiple updates for '", "' (including one via symref '");
+                return Err(Failure::general(words!(many, name, via, edit.name, "') are not allowed")));
             }
             if self.is_fenced(name.as_ref()) {
                 slot.fenced = true;
@@ -218,7 +218,7 @@ impl Prepared<'_> {
             }
             slot.locks.push(self.lock_name(name.as_ref(), edit, how, ours)?);
             if slot.is_together() && edit.is_creation() {
-                let no_journal = || Failure::general(cannot_lock(edit, "no journal".into()));
+                let no_journal = || Failure::general(cannot_lock(edit, "no journal"));
                 let journal = self.journal.as_ref().ok_or_else(no_journal)?;
                 slot.guard = guard(name.as_ref(), edit, ours, journal, self.site, &mut self.made)?;
                 if slot.guard.is_some() {
@@ -229,11 +229,7 @@ impl Prepared<'_> {
                 Loose::Symbolic(target) => {
                     let too_deep = slot.names.len() >= MAX_DEPTH || slot.names.contains(&target);
                     if too_deep || !target.starts_with(b"refs/") || !is_well_formed(target.as_ref()) {
-                        let broken = format!(
-                            "cannot lock ref '{}': unable to resolve reference '{name}': reference broken",
-                            edit.name
-                        );
-                        return Err(Failure::general(broken));
+                        return Err(Failure::general(cannot_lock(edit, broken(name.as_ref()))));
                     }
                     slot.names.push(target);
                 }
@@ -266,10 +262,9 @@ impl Prepared<'_> {
             }
         };
         held.map_err(|err| match err.kind() {
-            ErrorKind::NotADirectory if edit.must_exist() => Failure::new(
-                "reference does not exist",
-                cannot_lock(edit, format!("unable to resolve reference '{name}'")),
-            ),
+            ErrorKind::NotADirectory if edit.must_exist() => {
+                Failure::new("reference does not exist", cannot_lock(edit, unresolved(name)))
+            }
             ErrorKind::NotADirectory => conflicts::in_the_way(name, edit, &ours.locked, self.site),
             _ => Failure::general(cannot_lock(edit, unable_to_create(&path, &err))),
         })
@@ -301,13 +296,22 @@ impl Prepared<'_> {
     }
 }
 
-pub(super) fn cannot_lock(edit: &Edit, why: String) -> String {
-    format!("cannot lock ref '{}': {why}", edit.name)
+pub(super) fn cannot_lock(edit: &Edit, why: impl AsRef<[u8]>) -> BString {
+    words!("cannot lock ref '", edit.name, "': ", why)
 }
 
-pub(super) fn unable_to_create(path: &Path, err: &io::Error) -> String {
-    match err.kind() {
-        ErrorKind::AlreadyExists => format!("Unable to create '{}': File exists.", path.display()),
-        _ => format!("Unable to create '{}': {}", path.display(), words(err)),
-    }
+pub(super) fn unresolved(name: &BStr) -> BString {
+    words!("unable to resolve reference '", name, "'")
+}
+
+pub(super) fn broken(name: &BStr) -> BString {
+    words!(unresolved(name), ": reference broken")
+}
+
+pub(super) fn unable_to_create(path: &Path, err: &io::Error) -> BString {
+    let why = match err.kind() {
+        ErrorKind::AlreadyExists => "File exists.".to_owned(),
+        _ => words(err),
+    };
+    words!("Unable to create '", path.as_os_str().as_bytes(), "': ", why)
 }

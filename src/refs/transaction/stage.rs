@@ -39,7 +39,7 @@ impl Prepared<'_> {
             match staged {
                 Ok(()) => index += 1,
                 Err(why) => {
-                    let message = format!("cannot update the ref '{}': {why}", edits[edit].name);
+                    let message = words!("cannot update the ref '", edits[edit].name, "': ", why);
                     self.fail(edit, Failure::general(message))?;
                 }
             }
@@ -68,11 +68,10 @@ impl Prepared<'_> {
 }
 
 fn find_logs(slot: &Slot, head: &BString, site: Site<'_>, made: &mut MadeDirectories) -> Result<Vec<LogLine>, String> {
-    if slot.change == Change::Nothing {
-        return Ok(Vec::new());
-    }
     let null = site.repository.hash.null();
-    let (old, new) = (slot.old.unwrap_or(null), slot.change.value(null));
+    let old = slot.old.unwrap_or(null);
+    let is_to_stay = slot.change == Change::Nothing;
+    let new = if is_to_stay { old } else { slot.change.value(null) };
     let mut lines = Vec::new();
     let mut find = |name: &BStr| {
         let log = Log::prepare(name, site.paths, site.config.log_all_ref_updates, site.locksmith, made);
@@ -82,8 +81,8 @@ fn find_logs(slot: &Slot, head: &BString, site: Site<'_>, made: &mut MadeDirecto
     };
     let targets = slot.names.len() - 1;
     for (index, name) in slot.names.iter().enumerate() {
-        // The log of a deleted ref goes.
-        if index < targets || slot.change != Change::Delete {
+        // The log of a deleted ref goes; and one that stays as it is has nothing to log, other than those that lead to it.
+        if index < targets || matches!(slot.change, Change::Write(_)) {
             find(name.as_ref())?;
         }
     }

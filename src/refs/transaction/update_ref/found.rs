@@ -60,7 +60,8 @@ impl Session<'_> {
         for index in 0..self.found.len() {
             let Found { name, old } = &self.found[index];
             if let Some(claim) = claims.iter().find(|claim| claim.holds(name.as_ref(), *old)) {
-                let why = format!("cannot lock ref '{name}': push {} has not come to its end", claim.transaction);
+                let why = format!("push {} has not come to its end", claim.transaction);
+                let why = words!("cannot lock ref '", name, "': ", why);
                 self.fail(index, Failure::general(why))?;
                 self.withdrawn = true;
             }

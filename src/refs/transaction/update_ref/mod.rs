@@ -164,7 +164,7 @@ impl<'a> Session<'a> {
         if bad.is_empty() {
             let named = self.standing().filter_map(|(index, edit)| {
                 // The last name is that of the edit; before it may come what it clashes with.
-                message.rfind(format!("'{}'", edit.name)).map(|at| (at, index))
+                message.rfind(words!("'", edit.name, "'")).map(|at| (at, index))
             });
             bad.extend(named.max().map(|(_, index)| (index, Failure::general(message))));
         }
