@@ -87,6 +87,10 @@ impl<'a> Prepared<'a> {
             let reserved = packed.reserve(&self.temporary_name(), room as u64);
             self.room = Some(reserved.map_err(|err| cannot(&format!("no room for packed-refs: {err}")))?);
         }
+        if self.site.locksmith.interrupts.has_left() {
+            // That of packed-refs, say, which would then be in the way of its own push.
+            return Err(cannot(&"a lock cannot be removed"));
+        }
         self.sync_directories().map_err(|err| cannot(&err))?;
         let intent = self.intent(push);
         let journal = self.journal.as_mut().ok_or_else(|| cannot(&"it has no journal"))?;
