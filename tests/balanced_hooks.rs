@@ -2,9 +2,12 @@
 
 pub mod support;
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
-use nix::sys::signal::{Signal, kill};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use support::{
     balanced::{Balanced, Pushed, eventually, listing, succeed},
     scene::Scene,
@@ -64,6 +67,26 @@ fn replicas_that_are_about_to_do_the_same_agree() {
 }
 
 #[test]
+fn a_replica_is_not_taken_in_by_what_was_said_of_the_same_push_before() {
+    let voters = two_voters();
+    let main = voters[0].value("main");
+    let push =
+        || voters.each_ref().map(|voter| voter.start_push(&["next:main"])).map(|push| Pushed::of(push).expect_yes());
+    push();
+    for voter in &voters {
+        voter.scene.git("server.git", &["update-ref", "refs/heads/main", &main]);
+    }
+    let [one, _] = &voters;
+    for name in listing(&one.path("ballots")).into_keys() {
+        succeed(one.scene.command("ballots", "touch").args(["-d", "1 hour ago", &name]));
+    }
+    one.config("receive.balancedTimeout", "1");
+    one.push(&["next:main"]).expect_no("balanced_update hook timed out");
+    one.config("receive.balancedTimeout", "60");
+    push();
+}
+
+#[test]
 fn replicas_that_would_differ_both_refuse() {
     let [one, two] = two_voters();
     let before = [one.listing(), two.listing()];
@@ -115,6 +138,50 @@ fn one_mirror_that_cannot_prepare_rolls_all_three_back() {
             listing(&balanced.path(mirror)).into_keys().filter(|path| path.ends_with(".lock")).collect();
         assert_eq!(locks, Vec::<String>::new());
     }
+}
+
+#[test]
+fn one_mirror_that_dies_over_it_rolls_all_three_back() {
+    let balanced = with_mirrors();
+    // Neither a yes nor a word why not.
+    let hook = balanced.path("mirror2.git/hooks/reference-transaction");
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::write(&hook, "#!/bin/sh\n[ \"$1\" != prepared ] || kill -9 $PPID\n").unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let before = balanced.refs();
+    balanced.push(&EVERY_KIND).expect_no("balanced_update hook declined");
+    assert_eq!([balanced.refs(), refs(&balanced.scene, "mirror1.git")], [before.clone(), before]);
+    balanced.check_clean();
+    assert!(!balanced.path("server.git/two-phase-commit").exists());
+}
+
+#[test]
+fn one_mirror_that_dies_prepared_is_named_when_the_others_commit() {
+    let balanced = with_mirrors();
+    let hook = balanced.path("server.git/hooks/balanced_update");
+    let fixture = fs::read_to_string(&hook).unwrap();
+    let answer = "until [ -e ../seen.answer ]; do sleep 0.01; done";
+    let held =
+        fixture.replace("prepared) prepare ;;", &format!("prepared) prepare && : >../seen.asked && {answer} ;;"));
+    assert_ne!(held, fixture);
+    fs::write(&hook, held).unwrap();
+    let push = balanced.start_push(&EVERY_KIND);
+    eventually("the vote", || balanced.path("seen.asked").exists().then_some(()));
+    let session = format!("--git-dir={}\0update-ref", balanced.path("mirror2.git").display());
+    let is_session = |pid: &i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.windows(session.len()).any(|window| window == session.as_bytes())
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    kill(Pid::from_raw(processes.find(is_session).expect("a session")), Signal::SIGKILL).unwrap();
+    balanced.answer("0");
+    let pushed = Pushed::of(push);
+    pushed.expect_yes();
+    assert!(pushed.said.contains("mirror2.git has to be brought up to date by hand"), "{}", pushed.said);
+    assert_eq!(refs(&balanced.scene, "mirror1.git"), balanced.refs());
+    assert_ne!(refs(&balanced.scene, "mirror2.git"), balanced.refs());
+    balanced.check_clean();
 }
 
 #[test]

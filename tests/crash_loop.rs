@@ -11,7 +11,8 @@ use support::{
     balanced::{Balanced, Pushed},
     optional_program, ours,
     story::{
-        CUT_OFF, Format, LOOSE, PACKED, Point, Story, check_settles, chosen, outcomes, points, scene, traced, try_all,
+        CUT_OFF, Format, LOOSE, PACKED, Point, SIGNED, Story, check_settles, chosen, outcomes, points, scene, traced,
+        try_all,
     },
 };
 
@@ -37,17 +38,23 @@ fn syncs_up_to_decision(format: Format) -> usize {
 
 /// Kill the push at each point, and let recovery have its way.
 fn kill_pushes(story: Story) {
+    kill_pushes_that_meet("", story);
+}
+
+/// The same where strace does something else as well.
+fn kill_pushes_that_meet(what: &str, story: Story) {
+    let program = format!("{what} {}", ours().display());
     let Some(strace) = optional_program("strace", "strace") else { return };
     let make = || scene(story);
     let balanced = make();
     let (before, after) = outcomes(&balanced, story);
-    let points = points(&strace, CALLS, balanced.path("log"), &ours().display().to_string(), |program| {
-        Pushed::of(balanced.start_push_through(program, &story.refs)).expect_yes();
+    let points = points(&strace, CALLS, balanced.path("log"), &program, |program| {
+        assert_eq!(Pushed::of(balanced.start_push_through(program, &story.refs)).accepted, what.is_empty());
     });
     drop(balanced);
     try_all(&chosen(points), make, |balanced, number, point| {
         std::fs::write(balanced.path("seen.doubt"), if number % 2 == 0 { "yes" } else { "no" }).unwrap();
-        let program = kill_at(&strace, point, &ours().display().to_string());
+        let program = kill_at(&strace, point, &program);
         Pushed::of(balanced.start_push_through(&program, &story.refs));
         check_settles(balanced, story.format, &format!("{point:?}"), "", &before, &after);
     });
@@ -66,6 +73,17 @@ fn so_is_one_whose_objects_are_loose() {
 #[test]
 fn so_is_one_that_brings_a_root_of_a_shallow_history() {
     kill_pushes(CUT_OFF);
+}
+
+#[test]
+fn so_is_one_that_is_signed_and_says_why() {
+    kill_pushes(SIGNED);
+}
+
+#[test]
+fn so_is_one_whose_vote_there_is_no_room_to_write_down() {
+    // Behind the room for packed-refs.
+    kill_pushes_that_meet("-e inject=fallocate:error=ENOSPC:when=2+", CUT_OFF);
 }
 
 #[test]
@@ -129,6 +147,7 @@ fn so_is_one_that_goes_forward_with_a_root_of_a_shallow_history() {
 fn so_is_one_that_asks_what_became_of_a_vote() {
     for doubt in ["yes", "no"] {
         kill_recoveries(PACKED, false, doubt);
+        kill_recoveries(SIGNED, false, doubt);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{os::unix::ffi::OsStrExt, sync::Mutex};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use bstr::BString;
 
 use super::{ballot::Ballot, intent::Intent, recover::Asked, settle::settle, survivors};
@@ -100,12 +100,22 @@ impl<'a> Vote<'a> {
         };
         let mut voting = match prepared.open_vote(push) {
             Ok(voting) => voting,
-            Err(aborted) => return Ok(Err(aborted.into())),
+            Err((undone, aborted)) => {
+                drop((quarantine, new_roots));
+                undone.told();
+                return Ok(Err(aborted.into()));
+            }
         };
         let ballot = Ballot::new(voting.id().cloned().unwrap_or_default(), voting.updates());
         let environment = quarantine.as_ref().map(Quarantine::environment).transpose()?.unwrap_or_default();
         let inside = self.hooks.inside(&environment);
-        let signals = self.interrupts.divert()?;
+        let signals = match self.interrupts.divert() {
+            Ok(signals) => signals,
+            Err(err) => {
+                drop((quarantine, new_roots));
+                return Err(err).context("cannot be told of signals during the vote");
+            }
+        };
         let journal = Mutex::new(voting.journal());
         let started = |hook| {
             let noted = journal.lock().map(|mut journal| journal.as_mut().map_or(Ok(()), |it| it.note_hook(hook)));

@@ -111,7 +111,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// See [`transaction::Prepared::open_vote`].
-    pub fn open_vote(self, push: Intent) -> Result<Voting<'a>, Aborted> {
+    pub fn open_vote(self, push: Intent) -> Result<Voting<'a>, (Undone, Aborted)> {
         match self {
             Prepared::Files(files) => files.open_vote(push).map(Box::new).map(Voting::Files),
             Prepared::Git(session) => session.open_vote(push).map(Box::new).map(Voting::Git),

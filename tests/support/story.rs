@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    balanced::{Balanced, is_of_a_transaction},
+    balanced::{Balanced, is_of_a_transaction, succeed},
     scene::Scene,
 };
 
@@ -31,6 +31,8 @@ pub struct Story {
     pub unpack_limit: &'static str,
     /// One create, one packed update, one loose update, one delete, one in a nested name.
     pub refs: [&'static str; 5],
+    /// With a certificate, and a push option.
+    pub signed: bool,
 }
 
 /// Whose objects stay a pack.
@@ -39,6 +41,7 @@ pub const PACKED: Story = Story {
     objects: 200,
     unpack_limit: "100",
     refs: ["big:fresh", "side:old", "big:main", ":topic", "big:deep/in/here"],
+    signed: false,
 };
 /// Whose objects become loose.
 pub const LOOSE: Story = Story { objects: 8, ..PACKED };
@@ -46,8 +49,15 @@ pub const LOOSE: Story = Story { objects: 8, ..PACKED };
 pub const CUT_OFF: Story =
     Story { refs: ["island:fresh", "side:old", "big:main", ":topic", "big:deep/in/here"], ..LOOSE };
 
+/// Of which hooks are to hear who signed it, and why, as long as anybody is asked or told.
+pub const SIGNED: Story = Story { signed: true, ..LOOSE };
+
 /// Says yes; what it says when it is asked again, the test decides. Each word is written down before it is said.
 const HOOK: &str = r#"
+case $1 in
+prepared | in-doubt) [ -z "$GIT_PUSH_CERT" ] || git cat-file -e "$GIT_PUSH_CERT" || exit 3 ;;
+esac
+[ "$GIT_PUSH_CERT_STATUS $GIT_PUSH_OPTION_0" = "$(cat "$SEEN.expected")" ] || { echo "$1: not so" >>"$SEEN"; exit 3; }
 case $1 in
 in-doubt) echo "in-doubt $(cat "$SEEN.doubt")" >>"$SEEN"; [ "$(cat "$SEEN.doubt")" = yes ] ;;
 *) echo "$1" >>"$SEEN" ;;
@@ -82,7 +92,9 @@ impl Format {
 }
 
 /// A repository that such a push is about to come to.
-pub fn scene(Story { format: Format(hash, kept, ignore_case), objects, unpack_limit, refs }: Story) -> Balanced {
+pub fn scene(
+    Story { format: Format(hash, kept, ignore_case), objects, unpack_limit, refs, signed }: Story,
+) -> Balanced {
     let balanced = Balanced::within(Scene::new(hash, kept));
     if ignore_case {
         balanced.config("core.ignoreCase", "true");
@@ -108,8 +120,29 @@ pub fn scene(Story { format: Format(hash, kept, ignore_case), objects, unpack_li
     balanced.config("receive.unpackLimit", unpack_limit);
     balanced.config("core.logAllRefUpdates", "always");
     balanced.hook(HOOK);
+    std::fs::write(balanced.path("seen.expected"), " \n").expect("written");
+    if signed {
+        sign(&balanced);
+    }
     balanced.scene.save();
     balanced
+}
+
+/// From now on the client signs what it pushes, and says why.
+fn sign(balanced: &Balanced) {
+    let key = balanced.path("key").display().to_string();
+    succeed(balanced.scene.command(".", "ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &key]));
+    let public = std::fs::read_to_string(key.clone() + ".pub").expect("a public key");
+    balanced.scene.write("signers", &format!("c@example.org {public}"));
+    balanced.config("gpg.ssh.allowedSignersFile", &balanced.path("signers").display().to_string());
+    balanced.config("receive.certNonceSeed", "a seed");
+    balanced.config("receive.advertisePushOptions", "true");
+    for (name, value) in
+        [("push.gpgSign", "true"), ("gpg.format", "ssh"), ("user.signingKey", &key), ("push.pushOption", "why")]
+    {
+        balanced.scene.git("client.git", &["config", name, value]);
+    }
+    std::fs::write(balanced.path("seen.expected"), "G why\n").expect("written");
 }
 
 /// `program` under strace, with these further arguments.

@@ -41,9 +41,10 @@ pub struct Decided<'a> {
 #[derive(Debug)]
 pub struct Unfinished(pub BString);
 
-/// What is left of a vote that was no yes: the journal, so that those who were asked are told also if this process dies.
+/// What is left of a vote that was no yes, or of none: the journal, so that those who were asked are told, and what is not undone
+/// yet is found, also if this process dies.
 #[derive(Debug)]
-#[must_use = "without its journal nobody else tells them"]
+#[must_use = "without its journal nobody else does"]
 pub struct Undone(Option<Box<Journal>>);
 
 impl Undone {
@@ -67,7 +68,15 @@ impl<'a> Prepared<'a> {
     /// Write everything down that a vote may decide. What the `push` brings beside refs is in it already.
     ///
     /// Only what was prepared [for a vote](super::Queued::prepare_for_vote) may come here. The new objects are on disk by then.
-    pub fn open_vote(mut self, push: Intent) -> Result<Voting<'a>, Aborted> {
+    /// A failure undoes everything; keep what it returns until all else is gone that bears the transaction's name.
+    pub fn open_vote(mut self, push: Intent) -> Result<Voting<'a>, (Undone, Aborted)> {
+        match self.write_intent(push) {
+            Ok(()) => Ok(Voting(self)),
+            Err(aborted) => Err((Undone::of(self.journal.take()), aborted)),
+        }
+    }
+
+    fn write_intent(&mut self, push: Intent) -> Result<(), Aborted> {
         let mode = self.mode;
         let cannot = |why: &dyn std::fmt::Display| Aborted::new(mode, format!("cannot prepare the vote: {why}"));
         if self.slots.iter().any(Slot::touches_packed) {
@@ -78,11 +87,14 @@ impl<'a> Prepared<'a> {
             let reserved = packed.reserve(&self.temporary_name(), room as u64);
             self.room = Some(reserved.map_err(|err| cannot(&format!("no room for packed-refs: {err}")))?);
         }
+        if self.site.locksmith.interrupts.has_left() {
+            // That of packed-refs, say, which would then be in the way of its own push.
+            return Err(cannot(&"a lock cannot be removed"));
+        }
         self.sync_directories().map_err(|err| cannot(&err))?;
         let intent = self.intent(push);
         let journal = self.journal.as_mut().ok_or_else(|| cannot(&"it has no journal"))?;
-        journal.open_vote(&intent).map_err(|err| cannot(&err))?;
-        Ok(Voting(self))
+        journal.open_vote(&intent).map_err(|err| cannot(&err))
     }
 
     /// Make the names of locks, guards and staged files last.

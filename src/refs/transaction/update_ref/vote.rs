@@ -61,13 +61,28 @@ pub struct Decided<'a> {
 
 impl<'a> Session<'a> {
     /// See [`Prepared::open_vote`](super::super::Prepared::open_vote).
-    pub fn open_vote(mut self, push: Intent) -> Result<Voting<'a>, Aborted> {
-        let mode = self.mode;
-        let cannot = |why: &dyn std::fmt::Display| Aborted::new(mode, format!("cannot prepare the vote: {why}"));
+    pub fn open_vote(mut self, push: Intent) -> Result<Voting<'a>, (Undone, Aborted)> {
         let intent = self.intent(push);
-        let vote = self.vote.as_mut().ok_or_else(|| cannot(&"it has no journal"))?;
-        vote.journal.open_vote(&intent).map_err(|err| cannot(&err))?;
-        Ok(Voting { session: self, intent })
+        let written = match &mut self.vote {
+            Some(vote) => vote.journal.open_vote(&intent).map_err(|err| err.to_string()),
+            None => Err("it has no journal".into()),
+        };
+        match written {
+            Ok(()) => Ok(Voting { session: self, intent }),
+            Err(why) => {
+                let aborted = Aborted::new(self.mode, format!("cannot prepare the vote: {why}"));
+                Err((self.undo(), aborted))
+            }
+        }
+    }
+
+    /// Let go of everything but the journal.
+    fn undo(mut self) -> Undone {
+        let vote = self.vote.take();
+        // Guards before locks; and those are in the directories.
+        self.guards.clear();
+        self.git = None;
+        Undone::of(vote.map(|Vote { journal, .. }| journal))
     }
 
     fn intent(&self, push: Intent) -> Intent {
@@ -150,14 +165,11 @@ impl<'a> Voting<'a> {
 
     /// See [`transaction::Voting::refuse`](super::super::Voting::refuse).
     pub fn refuse(mut self) -> Undone {
-        let Some(Vote { mut journal, made, .. }) = self.session.vote.take() else { return Undone::of(None) };
-        // Without this line, a recovery asks again.
-        journal.reach(State::Aborted).ok();
-        // Guards before locks; and those are in the directories.
-        self.session.guards.clear();
-        self.session.git = None;
-        drop(made);
-        Undone::of(Some(journal))
+        if let Some(journal) = self.journal() {
+            // Without this line, a recovery asks again.
+            journal.reach(State::Aborted).ok();
+        }
+        self.session.undo()
     }
 }
 
