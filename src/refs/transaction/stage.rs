@@ -14,11 +14,12 @@ use crate::{
     balanced::journal::Journal,
     durable,
     refs::{
+        absent::AbsentDirectories,
         identity,
         lock::{Held, MadeDirectories},
         loose::{self, Loose},
         packed_write::Value,
-        reflog::Log,
+        reflog::{Log, gets_log},
     },
 };
 
@@ -29,21 +30,20 @@ impl Prepared<'_> {
             Loose::Symbolic(target) => target,
             _ => BString::default(),
         };
-        let mut index = 0;
-        while let Some(slot) = self.slots.get_mut(index) {
+        let mut absent = AbsentDirectories::default();
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
             let edit = slot.edit;
-            let staged = find_logs(slot, &head, self.site, &mut self.made).and_then(|lines| {
+            let staged = find_logs(slot, &head, self.site, &mut absent, &mut self.made).and_then(|lines| {
                 self.lines.extend(lines);
                 slot.stage(self.journal.as_mut(), self.site)
             });
-            match staged {
-                Ok(()) => index += 1,
-                Err(why) => {
-                    let message = format!("cannot update the ref '{}': {why}", edits[edit].name);
-                    self.fail(edit, Failure::general(message))?;
-                }
+            if let Err(why) = staged {
+                let message = format!("cannot update the ref '{}': {why}", edits[edit].name);
+                self.fail(edit, Failure::general(message))?;
             }
         }
+        self.drop_failed();
         self.sync_staged().map_err(|why| Aborted::new(self.mode, why))?;
         if !self.lines.is_empty() {
             self.identity = identity::committer(self.site.config);
@@ -67,7 +67,13 @@ impl Prepared<'_> {
     }
 }
 
-fn find_logs(slot: &Slot, head: &BString, site: Site<'_>, made: &mut MadeDirectories) -> Result<Vec<LogLine>, String> {
+fn find_logs(
+    slot: &Slot,
+    head: &BString,
+    site: Site<'_>,
+    absent: &mut AbsentDirectories,
+    made: &mut MadeDirectories,
+) -> Result<Vec<LogLine>, String> {
     if slot.change == Change::Nothing {
         return Ok(Vec::new());
     }
@@ -75,7 +81,11 @@ fn find_logs(slot: &Slot, head: &BString, site: Site<'_>, made: &mut MadeDirecto
     let (old, new) = (slot.old.unwrap_or(null), slot.change.value(null));
     let mut lines = Vec::new();
     let mut find = |name: &BStr| {
-        let log = Log::prepare(name, site.paths, site.config.log_all_ref_updates, site.locksmith, made);
+        let policy = site.config.log_all_ref_updates;
+        if !gets_log(name, policy) && absent.would_hold(name, |directory| site.paths.log(directory)) {
+            return Ok(());
+        }
+        let log = Log::prepare(name, site.paths, policy, site.locksmith, made);
         let log = log.map_err(|barred| barred.0)?;
         lines.extend(log.map(|log| LogLine { edit: slot.edit, name: name.to_owned(), log, old, new }));
         Ok::<(), String>(())
