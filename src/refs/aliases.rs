@@ -21,13 +21,10 @@ const SHORT: usize = 7;
 /// Leave a command on a symbolic ref to the one on the ref that it leads to, if that is in the push and says the same;
 /// else refuse both. A symbolic ref that leads nowhere is refused; one that dangles is not.
 pub fn check(repository: &Repository, sideband: &Sideband, commands: &mut [Command]) -> Result<()> {
-    let mut by_name: BTreeMap<BString, usize> = BTreeMap::new();
-    for (index, command) in commands.iter().enumerate() {
-        by_name.entry(command.name.clone()).or_insert(index);
-    }
     let full_names: Vec<BString> =
         commands.iter().map(|command| [repository.namespace.as_slice(), &command.name].concat().into()).collect();
-    let symbolic = SymbolicRefs::of(repository, &full_names.iter().map(|name| name.as_bstr()).collect::<Vec<_>>())?;
+    let mut by_name = None;
+    let mut symbolic = SymbolicRefs::of(repository, &full_names.iter().map(|name| name.as_bstr()).collect::<Vec<_>>())?;
     for (index, full) in full_names.iter().enumerate() {
         let command = &commands[index];
         if command.is_refused() || !name::is_well_formed_one_level(command.name()) {
@@ -41,6 +38,7 @@ pub fn check(repository: &Repository, sideband: &Sideband, commands: &mut [Comma
             }
             Symbolic::LeadsTo(target) => {
                 let short = target.strip_prefix(repository.namespace.as_slice()).map(BStr::new);
+                let by_name = by_name.get_or_insert_with(|| first_of_each_name(commands));
                 if let Some(target) = short.and_then(|short| by_name.get(short)) {
                     compare(sideband, commands, index, *target);
                 }
@@ -48,6 +46,10 @@ pub fn check(repository: &Repository, sideband: &Sideband, commands: &mut [Comma
         }
     }
     Ok(())
+}
+
+fn first_of_each_name(commands: &[Command]) -> BTreeMap<BString, usize> {
+    commands.iter().enumerate().rev().map(|(index, command)| (command.name.clone(), index)).collect()
 }
 
 /// Let the command at `target` do the work of the one at `alias`, or refuse both.

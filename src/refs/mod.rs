@@ -1,5 +1,6 @@
 //! Reading refs, deciding about them, and changing them.
 
+pub mod absent;
 pub mod advice;
 pub mod aliases;
 pub mod alternates;

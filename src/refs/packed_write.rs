@@ -265,7 +265,9 @@ fn write_change(change: &Change, out: &mut impl Write) -> Result<()> {
 }
 
 fn write_value(name: &BStr, value: Value, out: &mut impl Write) -> Result<()> {
-    write!(out, "{} ", value.id)?;
+    let mut hex = gix::hash::Kind::hex_buf();
+    out.write_all(value.id.hex_to_buf(&mut hex).as_bytes())?;
+    out.write_all(b" ")?;
     out.write_all(name)?;
     out.write_all(b"\n")?;
     if let Some(peeled) = value.peeled {

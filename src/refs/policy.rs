@@ -3,6 +3,8 @@
 //! Nothing is written here. That the client's idea of the old value is right is for the transaction to find out, under
 //! the ref's lock.
 
+use std::cell::Cell;
+
 use anyhow::Result;
 use bstr::{BStr, BString, ByteSlice};
 use gix::{ObjectId, objs::Kind};
@@ -18,7 +20,7 @@ use super::{
 use crate::{
     command::{Command, Refusal},
     config::{Config, Deny},
-    hooks::Hooks,
+    hooks::{Answer, Hooks},
     objects::{ancestry, database::Database, history::History, shallow::Shallow},
     repository::Repository,
     wire::sideband::Sideband,
@@ -36,6 +38,10 @@ pub struct Policy<'a> {
     worktrees: Vec<Worktree>,
     /// What HEAD of the repository pushed to leads to, by full name; bare ones have it too.
     head: Option<BString>,
+    /// The new value that was found last: the refs of one push often share it.
+    found: Cell<Option<ObjectId>>,
+    /// There was no update hook when it was looked for first.
+    no_update_hook: Cell<bool>,
 }
 
 /// How an allowed command is to be carried out.
@@ -66,7 +72,19 @@ impl<'a> Policy<'a> {
             Symbolic::No | Symbolic::Broken => None,
         };
         let worktrees = worktrees::list(repository, config)?;
-        Ok(Policy { repository, config, database, shallow, snapshot, hooks, sideband, worktrees, head })
+        Ok(Policy {
+            repository,
+            config,
+            database,
+            shallow,
+            snapshot,
+            hooks,
+            sideband,
+            worktrees,
+            head,
+            found: Cell::new(None),
+            no_update_hook: Cell::new(false),
+        })
     }
 
     /// Decide on one command, ask the `update` hook about it, and see whether a work tree can follow.
@@ -96,7 +114,7 @@ impl<'a> Policy<'a> {
         {
             return Ok(Err(refusal));
         }
-        if !command.is_deletion() && !self.database.contains(&command.new) {
+        if !command.is_deletion() && !self.is_here(command.new) {
             say!("error: {} is not here, though the pack should have brought it", command.new);
             return refused("bad pack");
         }
@@ -109,7 +127,7 @@ impl<'a> Policy<'a> {
         if let Err(refusal) = self.check_rewind(command)? {
             return Ok(Err(refusal));
         }
-        if self.hooks.update(command)?.is_refusal() {
+        if self.ask_update_hook(command)?.is_refusal() {
             self.sideband.error(words!("hook declined to update ", command.name));
             return Ok(Err(Refusal::UpdateHookDeclined));
         }
@@ -122,6 +140,23 @@ impl<'a> Policy<'a> {
         }
         let old = self.expected_old_value(command, exists);
         Ok(Ok(Allowed { old, work_tree }))
+    }
+
+    /// True if there is an object of this name.
+    fn is_here(&self, id: ObjectId) -> bool {
+        if self.found.get() != Some(id) && self.database.contains(&id) {
+            self.found.set(Some(id));
+        }
+        self.found.get() == Some(id)
+    }
+
+    fn ask_update_hook(&self, command: &Command) -> Result<Answer> {
+        if self.no_update_hook.get() {
+            return Ok(Answer::NoHook);
+        }
+        let answer = self.hooks.update(command)?;
+        self.no_update_hook.set(answer == Answer::NoHook);
+        Ok(answer)
     }
 
     /// `receive.denyCurrentBranch`, of a branch that is checked out.

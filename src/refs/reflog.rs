@@ -149,7 +149,7 @@ pub fn remove(name: &BStr, paths: Paths<'_>) -> io::Result<()> {
 }
 
 /// True if `name` gets a log that it does not have yet (git-config, `core.logAllRefUpdates`).
-fn gets_log(name: &BStr, policy: LogRefs) -> bool {
+pub fn gets_log(name: &BStr, policy: LogRefs) -> bool {
     match policy {
         LogRefs::Existing => false,
         LogRefs::Always => true,

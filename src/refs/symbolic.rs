@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use bstr::{BStr, BString, ByteSlice};
 
 use super::{
+    absent::AbsentDirectories,
     loose::{self, Loose},
     name,
 };
@@ -80,6 +81,7 @@ pub struct SymbolicRefs<'a> {
     repository: &'a Repository,
     /// What git shows; `None` where it is not asked.
     shown: Option<Shown>,
+    absent: AbsentDirectories,
 }
 
 /// A list of refs, from which git leaves out what leads to no value.
@@ -97,14 +99,17 @@ impl<'a> SymbolicRefs<'a> {
             RefFormat::Files => None,
             RefFormat::Other(_) => Some(Shown::of(repository, names)?),
         };
-        Ok(SymbolicRefs { repository, shown })
+        Ok(SymbolicRefs { repository, shown, absent: AbsentDirectories::default() })
     }
 
     /// Follow the ref of the full `name`, one of those asked for, which must be well formed.
     ///
     /// Of many names at once in a format that only git can read, one that leads to no value is taken for none.
-    pub fn follow(&self, name: &BStr) -> Result<Symbolic> {
-        let Some(shown) = &self.shown else { return follow(self.repository, name) };
+    pub fn follow(&mut self, name: &BStr) -> Result<Symbolic> {
+        let Some(shown) = &self.shown else {
+            let is_absent = self.absent.would_hold(name, |directory| loose::path(self.repository, directory));
+            return if is_absent { Ok(Symbolic::No) } else { follow(self.repository, name) };
+        };
         match shown.targets.get(name.as_bytes().as_bstr()) {
             Some(target) if !target.is_empty() => Ok(Symbolic::LeadsTo(target.clone())),
             None if shown.few => ask_git(self.repository, name),

@@ -30,19 +30,17 @@ impl Prepared<'_> {
         let packed = packed.map_err(|err| Aborted::new(self.mode, format!("{err:#}")))?;
         let mut taken = Taken::new(self.slots.iter().map(|slot| slot.name()));
         let mut values = Values::new(self.database);
-        let mut index = 0;
-        while let Some(slot) = self.slots.get_mut(index) {
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
             let edit = &edits[slot.edit];
-            let checked = check_slot(slot, edit, packed.as_ref(), &taken, self.site, &mut values);
-            match checked {
-                Ok(()) => index += 1,
-                Err(failure) => {
-                    taken.remove(slot.name());
-                    let edit = slot.edit;
-                    self.fail(edit, failure)?;
-                }
+            let checked = check_slot(slot, edit, packed.as_ref(), &mut taken, self.site, &mut values);
+            if let Err(failure) = checked {
+                taken.remove(slot.name());
+                let edit = slot.edit;
+                self.fail(edit, failure)?;
             }
         }
+        self.drop_failed();
         let mut changing = self.slots.iter_mut().filter(|slot| slot.change != Change::Nothing);
         // One ref needs no packed-refs to commit at one instant.
         if let (Some(only), None) = (changing.next(), changing.next())
@@ -60,7 +58,7 @@ fn check_slot(
     slot: &mut Slot,
     edit: &Edit,
     packed: Option<&Packed>,
-    taken: &Taken,
+    taken: &mut Taken,
     site: Site<'_>,
     values: &mut Values<'_>,
 ) -> Result<(), Failure> {

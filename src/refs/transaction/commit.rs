@@ -85,23 +85,21 @@ impl<'a> Prepared<'a> {
                 Err(message) => self.fail_each(Slot::touches_packed, &message)?,
             }
         }
-        let mut index = 0;
-        while let Some(slot) = self.slots.get_mut(index) {
-            match slot.put_alone(self.site, &mut changed) {
-                Ok(()) => index += 1,
-                Err(err) => {
-                    let (edit, message) = (slot.edit, format!("couldn't set '{}': {err}", slot.name()));
-                    self.fail(edit, Failure::general(message))?;
-                }
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            if let Err(err) = slot.put_alone(self.site, &mut changed) {
+                let (edit, message) = (slot.edit, format!("couldn't set '{}': {err}", slot.name()));
+                self.fail(edit, Failure::general(message))?;
             }
         }
+        self.drop_failed();
         if let Some(packed) = &mut packed
             && let Err(err) = self.rewrite(packed, &mut changed, complaints)
         {
             self.fail_each(Slot::touches_packed, &format!("{err:#}"))?;
         }
-        let mut index = 0;
-        while let Some(slot) = self.slots.get_mut(index) {
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
             match slot.finish(self.site, &mut changed) {
                 Ok(()) => {}
                 // Committed is committed: the ref stays in packed-refs alone, or what is left of it is nobody's ref.
@@ -111,11 +109,10 @@ impl<'a> Prepared<'a> {
                 Err(err) => {
                     let (edit, message) = (slot.edit, format!("could not delete reference {}: {err}", slot.name()));
                     self.fail(edit, Failure::general(message))?;
-                    continue;
                 }
             }
-            index += 1;
         }
+        self.drop_failed();
         if self.is_durable() || self.site.config.fsync.references {
             for directory in changed {
                 if let Err(err) = sync_directory(&directory) {
@@ -142,7 +139,9 @@ impl<'a> Prepared<'a> {
 
     fn fail_each(&mut self, which: impl Fn(&Slot) -> bool, message: &str) -> Result<(), Aborted> {
         let edits: Vec<usize> = self.slots.iter().filter(|slot| which(slot)).map(|slot| slot.edit).collect();
-        edits.into_iter().try_for_each(|edit| self.fail(edit, Failure::general(message)))
+        edits.into_iter().try_for_each(|edit| self.fail(edit, Failure::general(message)))?;
+        self.drop_failed();
+        Ok(())
     }
 
     /// True if it was voted upon: then each step is on disk before the next.
@@ -203,11 +202,11 @@ impl<'a> Prepared<'a> {
 
         let mut as_they_are = Vec::new();
         for slot in self.slots.iter().filter(|slot| slot.is_together() && slot.touches_packed()) {
-            let entry = packed.find(slot.name())?;
+            let entry = || packed.find(slot.name());
             match slot.loose {
-                Some(value) if entry != Some(value.id) => as_they_are.push(slot.entry(Some(value))),
+                Some(value) if entry()? != Some(value.id) => as_they_are.push(slot.entry(Some(value))),
                 // Its old entry would show once the broken file is gone.
-                None if slot.broken && entry.is_some() => as_they_are.push(slot.entry(None)),
+                None if slot.broken && entry()?.is_some() => as_they_are.push(slot.entry(None)),
                 _ => {}
             }
         }

@@ -1,6 +1,10 @@
 //! Names that exclude each other: no ref may be called like the directory of another.
 
-use std::{collections::BTreeSet, ops::Bound, os::unix::ffi::OsStrExt};
+use std::{
+    collections::{BTreeSet, HashSet},
+    ops::Bound,
+    os::unix::ffi::OsStrExt,
+};
 
 use bstr::{BStr, BString, ByteSlice};
 
@@ -13,16 +17,20 @@ use crate::refs::{
 };
 
 /// The names that a transaction is about.
-pub(super) struct Taken(BTreeSet<BString>);
+pub(super) struct Taken {
+    names: BTreeSet<BString>,
+    /// A directory that no ref bars: names come sorted, those in one directory together.
+    free: Option<BString>,
+}
 
 impl Taken {
     pub(super) fn new<'n>(names: impl Iterator<Item = &'n BStr>) -> Self {
-        Taken(names.map(BStr::to_owned).collect())
+        Taken { names: names.map(BStr::to_owned).collect(), free: None }
     }
 
     /// One that was refused bars nobody.
     pub(super) fn remove(&mut self, name: &BStr) {
-        self.0.remove(name.as_bytes().as_bstr());
+        self.names.remove(name.as_bytes().as_bstr());
     }
 
     /// Whether the ref `name` may be created beside the others.
@@ -30,17 +38,21 @@ impl Taken {
         if let Some(prefix) = self.prefix_of(name) {
             return Err(at_the_same_time(prefix, name));
         }
+        self.check_below(name)
+    }
+
+    fn check_below(&self, name: &BStr) -> Result<(), Failure> {
         self.below(name).map_or(Ok(()), |below| Err(at_the_same_time(name, below)))
     }
 
     fn prefix_of<'n>(&self, name: &'n BStr) -> Option<&'n BStr> {
-        name::prefixes(name).find(|prefix| self.0.contains(prefix.as_bytes().as_bstr()))
+        name::prefixes(name).find(|prefix| self.names.contains(prefix.as_bytes().as_bstr()))
     }
 
     fn below(&self, name: &BStr) -> Option<&BStr> {
         let start = directory(name);
         let range = (Bound::Included(start.as_bstr()), Bound::Unbounded);
-        let first = self.0.range::<BStr, _>(range).next()?;
+        let first = self.names.range::<BStr, _>(range).next()?;
         first.starts_with(&start).then_some(first.as_ref())
     }
 }
@@ -51,16 +63,18 @@ pub(super) fn check(
     edit: &Edit,
     held: bool,
     packed: Option<&Packed>,
-    taken: &Taken,
+    taken: &mut Taken,
     site: Site<'_>,
 ) -> Result<(), Failure> {
     let blocked = !held && !remove_empty_tree(&site.paths.loose(name));
     if blocked && let Some(failure) = ref_below(name, edit, site) {
         return Err(failure);
     }
+    let parent = name::prefixes(name).last();
+    let is_free = taken.free.as_ref().map(|free| free.as_bstr()) == parent;
     if let Some(packed) = packed {
         let unreadable = |err: anyhow::Error| Failure::general(cannot_lock(edit, format!("{err:#}")));
-        for prefix in name::prefixes(name) {
+        for prefix in name::prefixes(name).filter(|_| !is_free) {
             if packed.find(prefix).map_err(unreadable)?.is_some() {
                 return Err(Failure::conflict(exists(prefix, name)));
             }
@@ -72,12 +86,17 @@ pub(super) fn check(
             return Err(Failure::conflict(exists(line.name, name)));
         }
     }
-    taken.check(name)?;
+    if is_free {
+        taken.check_below(name)?;
+    } else {
+        taken.check(name)?;
+        taken.free = parent.map(BStr::to_owned);
+    }
     if blocked { Err(blocking(name, edit, site)) } else { Ok(()) }
 }
 
 /// Why no directory could be made for the lock of ref `name`.
-pub(super) fn in_the_way(name: &BStr, edit: &Edit, locked: &BTreeSet<BString>, site: Site<'_>) -> Failure {
+pub(super) fn in_the_way(name: &BStr, edit: &Edit, locked: &HashSet<BString>, site: Site<'_>) -> Failure {
     for prefix in name::prefixes(name) {
         if loose::read_ref(site.repository, prefix) != Loose::Absent {
             return Failure::conflict(cannot_lock(edit, exists(prefix, name)));

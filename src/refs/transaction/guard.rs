@@ -1,6 +1,6 @@
 //! Occupying the path of a ref that waits to be created: else plain git would create another below or above it.
 
-use std::{collections::BTreeSet, io::ErrorKind, time::Duration};
+use std::{collections::HashSet, io::ErrorKind, time::Duration};
 
 use bstr::{BStr, BString};
 
@@ -21,14 +21,14 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Ours {
     /// The refs that this transaction has locked.
-    pub(super) locked: BTreeSet<BString>,
+    pub(super) locked: HashSet<BString>,
     /// The directories in which a guard stands: whoever locks such a name now cannot put a file there.
-    occupied: BTreeSet<BString>,
+    occupied: HashSet<BString>,
 }
 
 impl Ours {
     /// The transaction has `locked` these.
-    pub(super) fn of(locked: BTreeSet<BString>) -> Self {
+    pub(super) fn of(locked: HashSet<BString>) -> Self {
         Ours { locked, ..Self::default() }
     }
 }

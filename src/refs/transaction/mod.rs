@@ -304,15 +304,17 @@ impl Prepared<'_> {
 
     /// Leave out edit `index` for a reason that lies outside of refs, and that was told.
     pub fn withdraw(&mut self, index: usize, refusal: Refusal) {
-        self.drop_edit(index);
         if let Some(failure) = self.failures.get_mut(index) {
             failure.get_or_insert(Failure { refusal, message: BString::default() });
         }
+        self.drop_failed();
     }
 
-    /// Let go of everything that is held for edit `index`.
-    fn drop_edit(&mut self, index: usize) {
-        self.slots.retain(|slot| slot.edit != index);
-        self.lines.retain(|line| line.edit != index);
+    /// Let go of everything that is held for edits that failed.
+    fn drop_failed(&mut self) {
+        // What a recovery has taken up has no verdicts, and fails as a whole.
+        let stands = |edit: usize| self.failures.get(edit).is_none_or(Option::is_none);
+        self.slots.retain(|slot| stands(slot.edit));
+        self.lines.retain(|line| stands(line.edit));
     }
 }

@@ -1,7 +1,7 @@
 //! Queued to Prepared: everything is locked and checked, and nothing has changed that a drop does not undo.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, HashSet},
     io::{self, ErrorKind},
     os::unix::ffi::OsStrExt,
     path::Path,
@@ -94,14 +94,14 @@ impl<'a> Queued<'a> {
 
 /// The edits that cannot be carried out whatever refs there are.
 pub(super) fn bad_names(edits: &[Edit]) -> Vec<(usize, Failure)> {
-    let mut count = BTreeMap::new();
-    for edit in edits {
-        *count.entry(&edit.name).or_insert(0) += 1;
-    }
+    let mut names: Vec<&BString> = edits.iter().map(|edit| &edit.name).collect();
+    // Mostly they are sorted.
+    names.sort();
+    let repeated: HashSet<&BString> = names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
     let bad = edits.iter().enumerate().filter_map(|(index, edit)| {
         let message = if !is_well_formed(edit.name.as_ref()) || !edit.name.starts_with(b"refs/") {
             words!("refusing to update ref with bad name '", edit.name, "'")
-        } else if count[&edit.name] > 1 {
+        } else if repeated.contains(&edit.name) {
             words!("multiple updates for ref '", edit.name, "' not allowed")
         } else {
             return None;
@@ -112,12 +112,12 @@ pub(super) fn bad_names(edits: &[Edit]) -> Vec<(usize, Failure)> {
 }
 
 impl Prepared<'_> {
-    /// Note that edit `index` cannot be carried out, which ends the transaction if it is all or none.
+    /// Note that edit `index` cannot be carried out, which ends the transaction if it is all or none. What is held for it goes
+    /// with [`drop_failed`](Self::drop_failed).
     pub(super) fn fail(&mut self, index: usize, failure: Failure) -> Result<(), Aborted> {
         if self.mode == Mode::AllOrNone {
             return Err(Aborted::new(self.mode, failure.message));
         }
-        self.drop_edit(index);
         self.failures[index].get_or_insert(failure);
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Prepared<'_> {
     fn lock_all(&mut self, edits: &[Edit], vote: Option<TransactionId>) -> Result<(), Aborted> {
         let mut order: Vec<usize> = (0..edits.len()).filter(|&index| self.failures[index].is_none()).collect();
         // All pushes lock in the same order, so that of two that overlap one gets through.
-        order.sort_unstable_by_key(|&index| &edits[index].name);
+        order.sort_by_key(|&index| &edits[index].name);
         let creations = order.iter().filter(|&&index| edits[index].is_creation()).count();
         let many = creations >= MANY;
         let together = match self.mode {
@@ -179,6 +179,11 @@ impl Prepared<'_> {
         // What is in a fence is named only if that cannot be put up.
         for edit in edits.filter(|edit| fence::around(&self.fences, edit.name.as_ref()).is_none()) {
             let mut name = edit.name.clone();
+            if edit.is_creation() {
+                // Hardly ever a symbolic ref; what one leads to can still be announced.
+                names.insert(name);
+                continue;
+            }
             while names.insert(name.clone()) {
                 match loose::read_ref(self.site.repository, name.as_ref()) {
                     Loose::Symbolic(target) if is_well_formed(target.as_ref()) => name = target,

@@ -14,11 +14,12 @@ use crate::{
     balanced::journal::Journal,
     durable,
     refs::{
+        absent::AbsentDirectories,
         identity,
         lock::{Held, MadeDirectories},
         loose::{self, Loose},
         packed_write::Value,
-        reflog::Log,
+        reflog::{Log, gets_log},
     },
 };
 
@@ -29,21 +30,20 @@ impl Prepared<'_> {
             Loose::Symbolic(target) => target,
             _ => BString::default(),
         };
-        let mut index = 0;
-        while let Some(slot) = self.slots.get_mut(index) {
+        let mut absent = AbsentDirectories::default();
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
             let edit = slot.edit;
-            let staged = find_logs(slot, &head, self.site, &mut self.made).and_then(|lines| {
+            let staged = find_logs(slot, &head, self.site, &mut absent, &mut self.made).and_then(|lines| {
                 self.lines.extend(lines);
                 slot.stage(self.journal.as_mut(), self.site)
             });
-            match staged {
-                Ok(()) => index += 1,
-                Err(why) => {
-                    let message = words!("cannot update the ref '", edits[edit].name, "': ", why);
-                    self.fail(edit, Failure::general(message))?;
-                }
+            if let Err(why) = staged {
+                let message = words!("cannot update the ref '", edits[edit].name, "': ", why);
+                self.fail(edit, Failure::general(message))?;
             }
         }
+        self.drop_failed();
         self.sync_staged().map_err(|why| Aborted::new(self.mode, why))?;
         if !self.lines.is_empty() {
             self.identity = identity::committer(self.site.config);
@@ -67,14 +67,24 @@ impl Prepared<'_> {
     }
 }
 
-fn find_logs(slot: &Slot, head: &BString, site: Site<'_>, made: &mut MadeDirectories) -> Result<Vec<LogLine>, String> {
+fn find_logs(
+    slot: &Slot,
+    head: &BString,
+    site: Site<'_>,
+    absent: &mut AbsentDirectories,
+    made: &mut MadeDirectories,
+) -> Result<Vec<LogLine>, String> {
     let null = site.repository.hash.null();
     let old = slot.old.unwrap_or(null);
     let is_to_stay = slot.change == Change::Nothing;
     let new = if is_to_stay { old } else { slot.change.value(null) };
     let mut lines = Vec::new();
     let mut find = |name: &BStr| {
-        let log = Log::prepare(name, site.paths, site.config.log_all_ref_updates, site.locksmith, made);
+        let policy = site.config.log_all_ref_updates;
+        if !gets_log(name, policy) && absent.would_hold(name, |directory| site.paths.log(directory)) {
+            return Ok(());
+        }
+        let log = Log::prepare(name, site.paths, policy, site.locksmith, made);
         let log = log.map_err(|barred| barred.0)?;
         lines.extend(log.map(|log| LogLine { edit: slot.edit, name: name.to_owned(), log, old, new }));
         Ok::<(), String>(())

@@ -40,7 +40,7 @@ impl Session<'_> {
         }
         let mut read = || {
             let names: Vec<&BStr> = self.edits.iter().map(|edit| edit.name.as_ref()).collect();
-            let symbolic = SymbolicRefs::of(repository, &names)?;
+            let mut symbolic = SymbolicRefs::of(repository, &names)?;
             let snapshot = Snapshot::read(repository)?;
             for found in &mut self.found {
                 if let Symbolic::LeadsTo(target) = symbolic.follow(found.name.as_ref())? {

@@ -29,7 +29,7 @@ pub(super) fn bad_edits<'e>(
     let existing: Vec<&BStr> = snapshot.entries().map(|entry| entry.name()).collect();
     let edits: Vec<_> = edits.collect();
     let names: Vec<&BStr> = edits.iter().map(|(_, edit)| edit.name.as_ref()).collect();
-    let symbolic = SymbolicRefs::of(site.repository, &names)?;
+    let mut symbolic = SymbolicRefs::of(site.repository, &names)?;
     let mut changes = Vec::with_capacity(edits.len());
     for (index, edit) in edits {
         let name = match symbolic.follow(edit.name.as_ref())? {
