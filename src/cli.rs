@@ -16,7 +16,7 @@ const USAGE: &str = "git receive-pack [-q] <git-dir>";
 const LAYOUT: &str = "usage: {usage}\n\n{options}\n\n";
 
 /// What the command line asks for.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser)]
 #[command(
     override_usage = USAGE,
     help_template = LAYOUT,
@@ -83,6 +83,12 @@ impl Cli {
     /// Read `arguments`, the program's name first. What is to be said instead of a push was said when this fails, and the
     /// exit status is left to return.
     pub fn read(arguments: &[OsString]) -> Result<Self, u8> {
+        // So git and sshd start it, and to set up a parser would take longer than to read the configuration.
+        if let [_, git_dir] = arguments
+            && !git_dir.as_encoded_bytes().starts_with(b"-")
+        {
+            return Ok(Cli { git_dirs: vec![git_dir.clone()], ..Cli::default() });
+        }
         let arguments: Vec<&OsStr> = with_end_of_options(arguments).collect();
         let cli = Cli::try_parse_from(&arguments).map_err(|error| explain(&error, &arguments))?;
         match cli.git_dirs.len() {

@@ -19,6 +19,9 @@ use super::{
 
 /// How much inflated data goes to be hashed at once, in bytes. Larger objects go in parts.
 pub const BATCH: usize = 1 << 19;
+/// How much goes the first time, in bytes, and each time twice as much: even of a small pack the first objects are hashed while
+/// the last ones are inflated.
+const FIRST_BATCH: usize = 1 << 14;
 /// How many objects go to be hashed at once, however small they are.
 const PARTS: usize = 1 << 13;
 /// How much of the pack goes to be hashed and written at once, in bytes.
@@ -76,14 +79,16 @@ fn read_entries<'scope, W: FnMut(&[u8]) -> Result<()>, V: Visit + 'scope>(
     let mut rows = Rows::new(hash);
     let mut batch = Batch::default();
     let mut scratch = vec![0; 1 << 14];
+    let mut enough = FIRST_BATCH;
     for row in 0..count {
         let entry = stream.entry(hash)?;
         let mut small = None;
         let base = match entry.content {
             Content::Object(kind) => {
                 let whole = entry.size <= BATCH as u64;
-                if (whole && entry.size > batch.room() as u64) || batch.parts.len() >= PARTS {
+                if (whole && entry.size > batch.room() as u64) || batch.used >= enough || batch.parts.len() >= PARTS {
                     batch = name.send(batch)?;
+                    enough = BATCH.min(2 * enough);
                 }
                 let (mut start, mut first, mut left) = (batch.used, true, entry.size);
                 while left > 0 {

@@ -35,6 +35,9 @@ use crate::{
     },
 };
 
+/// From so many objects on, threads are worth what they cost.
+const THREADED: u32 = 32;
+
 /// Read the pack that begins with `header` and has `count` entries, and write each of its objects, checked by `fsck`, into the
 /// quarantine.
 pub fn unpack(
@@ -53,7 +56,7 @@ pub fn unpack(
         ..Loosen::new(intake.quarantine, intake.database, config)
     };
     let Decoded { mut rows, large, mut visit, .. } =
-        decode(input, header, limit, intake.repository.hash, (&file, false), loosen)?;
+        decode(input, header, limit, intake.repository.hash, (&file, header.1 >= THREADED), loosen)?;
     for row in large {
         let Base::None(kind) = rows.get(row).base else { continue };
         let mut entries = Entries::new(&file, &rows);
