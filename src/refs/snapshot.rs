@@ -163,7 +163,7 @@ impl Snapshot {
 pub struct Entries<'a> {
     loose: &'a [LooseLine],
     /// What was taken from `packed` to be compared with a loose ref.
-    next_packed: Option<Entry<'a>>,
+    next_packed: Option<&'a [u8]>,
     packed: CheckedLines<'a>,
     hex_len: usize,
 }
@@ -171,8 +171,11 @@ pub struct Entries<'a> {
 impl<'a> Entries<'a> {
     #[inline]
     fn take_packed(&mut self) -> Option<Entry<'a>> {
-        let hex_len = self.hex_len;
-        self.next_packed.take().or_else(|| self.packed.next().map(|line| Entry { line, hex_len }))
+        let line = match self.next_packed.take() {
+            None => self.packed.next()?,
+            Some(line) => line,
+        };
+        Some(Entry { line, hex_len: self.hex_len })
     }
 }
 
@@ -187,7 +190,7 @@ impl<'a> Iterator for Entries<'a> {
                     Ordering::Less => return Some(packed),
                     // The loose ref hides it.
                     Ordering::Equal => {}
-                    Ordering::Greater => self.next_packed = Some(packed),
+                    Ordering::Greater => self.next_packed = Some(packed.line),
                 }
             }
             self.loose = others;

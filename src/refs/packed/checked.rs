@@ -1,13 +1,16 @@
 //! packed-refs with each line looked at once, so that going over them again costs next to nothing.
 
-use std::path::PathBuf;
+use std::{ops::Range, path::PathBuf, thread};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use bstr::{BStr, ByteSlice};
 use gix::ObjectId;
 
 use super::Packed;
 use crate::refs::{name, plain};
+
+/// From this size on, in bytes, two threads look at a half each.
+const LARGE: usize = 1 << 20;
 
 /// A file of which every line is well formed, and its hex what is advertised.
 pub struct Checked {
@@ -80,10 +83,30 @@ impl<'a> Iterator for CheckedLines<'a> {
 
 /// How long the line of each ref is, and true if each of them is what is advertised.
 fn measure(packed: &Packed) -> Result<(Vec<u16>, bool)> {
-    let (body, hex_len) = (packed.body(), packed.hex_len);
-    let (mut is_plain, mut at) = (true, 0);
+    let len = packed.body().len();
+    if len < LARGE {
+        return measure_part(packed, 0..len);
+    }
+    let middle = packed.start_of_ref(0, len / 2);
+    thread::scope(|scope| {
+        let rest = || measure_part(packed, middle..len);
+        let beside = thread::Builder::new().name("packed-refs".into()).spawn_scoped(scope, rest);
+        let (mut lengths, is_plain) = measure_part(packed, 0..middle)?;
+        let (others, are_plain) = match beside {
+            Ok(beside) => beside.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked")))?,
+            Err(_) => rest()?,
+        };
+        lengths.extend(others);
+        Ok((lengths, is_plain && are_plain))
+    })
+}
+
+/// The same for the refs that begin in `range`, where one begins at either end.
+fn measure_part(packed: &Packed, range: Range<usize>) -> Result<(Vec<u16>, bool)> {
+    let (body, hex_len) = (&packed.body()[..range.end], packed.hex_len);
+    let (mut is_plain, mut at) = (true, range.start);
     // Nearly all names are longer than 16 bytes; memory that is not needed is never touched.
-    let mut lengths = Vec::with_capacity(body.len() / (hex_len + 16));
+    let mut lengths = Vec::with_capacity(range.len() / (hex_len + 16));
     while at < body.len() {
         let length = match plain::ref_len(&body[at..], hex_len) {
             Some((length, peeled)) => {
@@ -132,6 +155,33 @@ fn is_safe(name: &BStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_file_is_looked_at_to_its_end() {
+        let id = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+        let lines: Vec<String> = (0..20_000).map(|at| format!("{id} refs/tags/{at:05}\n")).collect();
+        let hash = gix::hash::Kind::Sha1;
+        let checked = |refs: &str| {
+            let content = format!("# pack-refs with: sorted \n{refs}");
+            let packed = Packed::from_content(content.into(), "packed-refs".into(), hash).unwrap();
+            Checked::new(packed, hash)
+        };
+        // The middle falls on one line or another, and on one that says what a tag points at.
+        for shift in (0..100).step_by(9) {
+            let first = format!("{id} refs/heads/{}\n", "a".repeat(1 + shift));
+            let peeled = format!("^{id}\n");
+            let content = format!("{first}{}{peeled}", lines.join(&peeled));
+            let given = checked(&content).unwrap();
+            assert!(content.len() > LARGE && given.count() == 1 + lines.len());
+            assert!(given.lines().eq([&first].into_iter().chain(&lines).map(|line| line.as_bytes())));
+        }
+        let all = lines.concat();
+        for (at, bad) in [(0, "^no\n"), (all.len() / 4, "no\n"), (all.len(), "no more\n")] {
+            let at = all[..at].rfind('\n').map_or(0, |newline| newline + 1);
+            let Err(error) = checked(&[&all[..at], bad, &all[at..]].concat()) else { panic!("{bad}") };
+            assert_eq!(error.to_string(), format!("unexpected line in packed-refs: {}", bad.trim_end()));
+        }
+    }
 
     #[test]
     fn a_line_of_any_length_is_given_again() {
