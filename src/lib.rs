@@ -19,6 +19,7 @@ pub mod durable;
 pub mod git;
 pub mod hooks;
 pub mod interrupt;
+pub mod lane;
 pub mod maintenance;
 pub mod objects;
 pub mod refs;

@@ -53,7 +53,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let seed = config.cert_nonce_seed.as_ref().map(|seed| seed.as_bstr());
     let nonce = seed.map(|seed| Nonce::issue(repository.given.as_ref(), repository.hash, seed)).transpose()?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        let (roots, out) = (shallow.roots(), &mut io::stdout().lock());
+        let (roots, out) = (shallow.roots(), &mut io::stdout());
         advertise(&repository, &config, &snapshot, roots, nonce.as_ref(), session::id(), out)?;
     }
     if cli.http_backend_info_refs {

@@ -203,7 +203,7 @@ impl<'a> PackedRefs<'a> {
         // What lies between two changes is copied as it is, whatever its length.
         let mut done = 0;
         for change in changes {
-            let mut lines = packed.lines_from(change.name.as_ref())?;
+            let mut lines = packed.lines_from_behind(done, change.name.as_ref())?;
             out.write_all(&packed.body()[done..lines.offset()])?;
             done = lines.offset();
             if lines.next().transpose()?.is_some_and(|line| line.name == change.name) {

@@ -1,6 +1,6 @@
 //! Lines of packed-refs as git writes them, recognised without a look at each byte by itself.
 //!
-//! This runs over every ref of the repository, twice where they are advertised. All questions are put to sixteen bytes at
+//! This runs over every ref of the repository. All questions are put to sixteen bytes at
 //! once, in sums without branches of which the compiler makes vectors: the answer for a byte is 0 for yes.
 
 use bstr::ByteSlice;
@@ -8,18 +8,19 @@ use bstr::ByteSlice;
 /// How many bytes are looked at together.
 const WIDTH: usize = 16;
 
-/// How many bytes the ref at the start of `rest` takes, what it peels to included, if all of it is as git writes it and its
-/// name is a usual one: the quick answer for nearly every line.
-pub fn ref_len(rest: &[u8], hex_len: usize) -> Option<usize> {
+/// How many bytes the line of the ref at the start of `rest` takes, and how many what it peels to, if all of it is as git
+/// writes it and its name is a usual one: the quick answer for nearly every ref.
+#[inline]
+pub fn ref_len(rest: &[u8], hex_len: usize) -> Option<(usize, usize)> {
     let (hex, behind) = rest.split_at_checked(hex_len)?;
     let (b' ', name) = behind.split_first()? else { return None };
     let name_len = usual_name_len(name).filter(|_| is_lower_hex(hex))?;
     match &name[name_len + 1..] {
         [b'^', peeled @ ..] => {
             let (hex, behind) = peeled.split_at_checked(hex_len)?;
-            (is_lower_hex(hex) && behind.first() == Some(&b'\n')).then_some(2 * hex_len + name_len + 4)
+            (is_lower_hex(hex) && behind.first() == Some(&b'\n')).then_some((hex_len + name_len + 2, hex_len + 2))
         }
-        _ => Some(hex_len + name_len + 2),
+        _ => Some((hex_len + name_len + 2, 0)),
     }
 }
 
@@ -33,18 +34,6 @@ pub fn is_lower_hex(bytes: &[u8]) -> bool {
         found = each(|at| found[at] | strange(chunk[at]));
     }
     u128::from_ne_bytes(found) == 0
-}
-
-/// Where the first LF is.
-pub fn newline(bytes: &[u8]) -> Option<usize> {
-    let (chunks, rest) = bytes.as_chunks::<WIDTH>();
-    for (number, chunk) in chunks.iter().enumerate() {
-        if let Some(at) = first(each(|at| is_zero(chunk[at] ^ b'\n'))) {
-            return Some(number * WIDTH + at);
-        }
-    }
-    let at = rest.iter().position(|byte| *byte == b'\n')?;
-    Some(bytes.len() - rest.len() + at)
 }
 
 /// How long the name is that ends at the first LF of `bytes`, if it is surely well formed: letters, digits, `-` and `_`, and
@@ -104,17 +93,6 @@ fn first(answers: [u8; WIDTH]) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::refs::name::is_well_formed_one_level;
-
-    #[test]
-    fn the_first_newline_is_found_wherever_it_is() {
-        for length in 0..40 {
-            for at in 0..=length {
-                let mut bytes = vec![b'\n' ^ 1; length];
-                bytes[at..].fill(b'\n');
-                assert_eq!(newline(&bytes), (at < length).then_some(at));
-            }
-        }
-    }
 
     #[test]
     fn hex_is_told_from_anything_else_at_any_place() {

@@ -13,8 +13,7 @@ use gix::ObjectId;
 use super::{
     loose::{self, Loose},
     name,
-    packed::Packed,
-    plain,
+    packed::{Checked, CheckedLines, Packed},
 };
 use crate::repository::{RefFormat, Repository};
 
@@ -25,8 +24,7 @@ const MAX_READS: usize = 5;
 pub struct Snapshot {
     /// In byte order of the name.
     loose: Vec<LooseLine>,
-    /// Checked: every line is well formed, and its hex what is advertised.
-    packed: Option<Packed>,
+    packed: Option<Checked>,
     hash: gix::hash::Kind,
 }
 
@@ -95,14 +93,14 @@ impl Snapshot {
         Self::read_after(repository, self.packed)
     }
 
-    fn read_after(repository: &Repository, known: Option<Packed>) -> Result<Self> {
+    fn read_after(repository: &Repository, known: Option<Checked>) -> Result<Self> {
         let hash = repository.hash;
         if let RefFormat::Other(format) = &repository.ref_format {
             return Self::read_with_git(repository)
                 .with_context(|| format!("cannot read the refs, which are stored as {format}"));
         }
         let found = loose::scan(repository)?;
-        let packed = match known.filter(Packed::is_current) {
+        let packed = match known.filter(Checked::is_current) {
             Some(same) => Some(same),
             None => open_packed(repository)?,
         };
@@ -119,35 +117,14 @@ impl Snapshot {
     }
 
     /// All refs in byte order of their full names, symbolic refs as what they lead to, those that lead nowhere left out.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        let hex_len = self.hash.len_in_hex();
-        let mut loose = self.loose.iter();
-        let mut next_loose = loose.next();
-        let mut packed = self.packed.as_ref().map(Packed::met_lines).unwrap_or_default();
-        let packed = std::iter::from_fn(move || packed.next().map(|line| Entry { line, hex_len }));
-        let mut packed = packed.fuse();
-        let mut next_packed = packed.next();
-        std::iter::from_fn(move || {
-            loop {
-                let order = match (next_loose, next_packed) {
-                    (None, None) => return None,
-                    (None, Some(_)) => Ordering::Greater,
-                    (Some(_), None) => Ordering::Less,
-                    (Some(loose), Some(packed)) => loose.entry().name().cmp(packed.name()),
-                };
-                if order == Ordering::Greater {
-                    return std::mem::replace(&mut next_packed, packed.next());
-                }
-                if order == Ordering::Equal {
-                    next_packed = packed.next();
-                }
-                if let Some(loose) = std::mem::replace(&mut next_loose, loose.next())
-                    && !loose.leads_nowhere
-                {
-                    return Some(loose.entry());
-                }
-            }
-        })
+    pub fn entries(&self) -> Entries<'_> {
+        let packed = self.packed.as_ref().map(Checked::lines).unwrap_or_default();
+        Entries { loose: &self.loose, next_packed: None, packed, hex_len: self.hash.len_in_hex() }
+    }
+
+    /// How many refs were read, those that others hide and that lead nowhere included.
+    pub fn count(&self) -> usize {
+        self.loose.len() + self.packed.as_ref().map_or(0, Checked::count)
     }
 
     /// The value of the ref of the full name `full`: null where it cannot be parsed; `None` where there is none or it leads
@@ -156,7 +133,7 @@ impl Snapshot {
         if let Ok(at) = self.loose.binary_search_by(|loose| loose.entry().name().cmp(full)) {
             return Some(&self.loose[at]).filter(|loose| !loose.leads_nowhere).map(|loose| loose.entry().id());
         }
-        self.packed.as_ref()?.find(full).ok()??.id().ok()
+        self.packed.as_ref()?.find(full).ok()?
     }
 
     /// The hash that the values are of.
@@ -178,64 +155,62 @@ impl Snapshot {
         }
         let packed =
             Packed::from_content(output.stdout, PathBuf::from("the output of 'git for-each-ref'"), repository.hash)?;
-        Ok(Snapshot { loose: Vec::new(), packed: Some(checked(packed, repository.hash)?), hash: repository.hash })
+        Ok(Snapshot { loose: Vec::new(), packed: Some(Checked::new(packed, repository.hash)?), hash: repository.hash })
     }
 }
 
-fn open_packed(repository: &Repository) -> Result<Option<Packed>> {
+/// See [`Snapshot::entries`].
+pub struct Entries<'a> {
+    loose: &'a [LooseLine],
+    /// What was taken from `packed` to be compared with a loose ref.
+    next_packed: Option<&'a [u8]>,
+    packed: CheckedLines<'a>,
+    hex_len: usize,
+}
+
+impl<'a> Entries<'a> {
+    #[inline]
+    fn take_packed(&mut self) -> Option<Entry<'a>> {
+        let line = match self.next_packed.take() {
+            None => self.packed.next()?,
+            Some(line) => line,
+        };
+        Some(Entry { line, hex_len: self.hex_len })
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some((loose, others)) = self.loose.split_first() {
+            if let Some(packed) = self.take_packed() {
+                match packed.name().cmp(loose.entry().name()) {
+                    Ordering::Less => return Some(packed),
+                    // The loose ref hides it.
+                    Ordering::Equal => {}
+                    Ordering::Greater => self.next_packed = Some(packed.line),
+                }
+            }
+            self.loose = others;
+            if !loose.leads_nowhere {
+                return Some(loose.entry());
+            }
+        }
+        self.take_packed()
+    }
+}
+
+fn open_packed(repository: &Repository) -> Result<Option<Checked>> {
     let path = repository.common_dir.join("packed-refs");
-    Packed::open(path, repository.hash)?.map(|packed| checked(packed, repository.hash)).transpose()
-}
-
-/// Look at every line, so that later passes over the file need not expect a bad one.
-///
-/// A file that git wrote comes back as it is. In one of another hand, names that no ref can have get the null id and ids in
-/// capitals are put right, in memory.
-fn checked(packed: Packed, hash: gix::hash::Kind) -> Result<Packed> {
-    let (body, hex_len) = (packed.body(), hash.len_in_hex());
-    let (mut is_plain, mut at) = (true, 0);
-    while at < body.len() {
-        if let Some(length) = plain::ref_len(&body[at..], hex_len) {
-            at += length;
-            continue;
-        }
-        let (line, next) = packed.parse(at)?;
-        let well_formed = name::is_well_formed_one_level(line.name);
-        if !well_formed && !is_safe(line.name) {
-            bail!("packed refname is dangerous: {}", line.name);
-        }
-        is_plain &= well_formed && !line.has_capitals && body[at + hex_len] == b' ';
-        at = next;
-    }
-    if is_plain {
-        return Ok(packed);
-    }
-    let mut content = Vec::with_capacity(packed.body().len());
-    for line in packed.lines() {
-        let line = line?;
-        let id = if name::is_well_formed_one_level(line.name) { line.id()? } else { ObjectId::null(hash) };
-        content.extend_from_slice(id.to_hex().to_string().as_bytes());
-        content.push(b' ');
-        content.extend_from_slice(line.name);
-        content.push(b'\n');
-    }
-    // In the order that it has: where that is not the one it claims, git shows it so as well.
-    let header = b"# pack-refs with: sorted \n";
-    Packed::from_content([&header[..], &content].concat(), PathBuf::from("packed-refs"), hash)
-}
-
-/// True if a malformed name can at least not lead out of the directory of refs.
-fn is_safe(name: &BStr) -> bool {
-    match name.strip_prefix(b"refs/") {
-        Some(rest) => !rest.split(|byte| *byte == b'/').any(|part| matches!(part, b"" | b"." | b"..")),
-        None => !name.is_empty() && name.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_'),
-    }
+    Packed::open(path, repository.hash)?.map(|packed| Checked::new(packed, repository.hash)).transpose()
 }
 
 /// What the ref `name` leads to, looking at no more than `reads` refs; `None` if that is nowhere.
 fn follow(
     repository: &Repository,
-    packed: Option<&Packed>,
+    packed: Option<&Checked>,
     mut name: BString,
     reads: usize,
 ) -> Result<Option<ObjectId>> {
@@ -248,10 +223,8 @@ fn follow(
             Loose::Symbolic(target) => name = target,
             Loose::Broken => return Ok(None),
             Loose::Absent => {
-                let Some(line) = packed.map(|packed| packed.find(name.as_ref())).transpose()?.flatten() else {
-                    return Ok(None);
-                };
-                return Ok(Some(line.id()?).filter(|id| !id.is_null()));
+                let id = packed.map(|packed| packed.find(name.as_ref())).transpose()?.flatten();
+                return Ok(id.filter(|id| !id.is_null()));
             }
         }
     }

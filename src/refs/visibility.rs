@@ -31,6 +31,11 @@ impl HiddenRefs {
         HiddenRefs { patterns: values.iter().rev().map(pattern).collect() }
     }
 
+    /// True if there is no pattern, so that nothing is hidden.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// True if the ref is hidden. `full` is its name in the repository, `short` that in the namespace of the push, `None`
     /// if it is outside.
     pub fn is_hidden(&self, short: Option<&BStr>, full: &BStr) -> bool {

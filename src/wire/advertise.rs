@@ -5,7 +5,9 @@ use std::{
     env,
     fmt::{self, Display},
     io::{self, ErrorKind, Write},
+    mem,
     os::unix::ffi::OsStrExt,
+    thread::{self, Scope},
 };
 
 use anyhow::Result;
@@ -15,13 +17,17 @@ use gix::{ObjectId, hashtable::HashSet};
 use crate::{
     certificate::nonce::Nonce,
     config::Config,
+    lane::{Lane, Work},
     refs::{alternates, snapshot::Snapshot, visibility::HiddenRefs},
     repository::Repository,
     trace,
 };
 
-/// How many bytes are gathered before they are written.
+/// How many bytes are gathered at most before they are written.
 const CHUNK: usize = 128 * 1024;
+
+/// From so many refs on they are written in a thread of its own, for writing takes longer than the rest.
+const MANY: usize = 10_000;
 
 /// The error of a client that did not wait for the end of the advertisement.
 #[derive(Debug)]
@@ -46,22 +52,43 @@ pub fn advertise(
     shallow: &[ObjectId],
     nonce: Option<&Nonce<'_>>,
     session_id: &str,
-    out: &mut impl Write,
+    out: &mut (impl Write + Send),
 ) -> Result<()> {
-    let mut lines = Lines { out, buffer: Vec::with_capacity(CHUNK + 70_000), capabilities: None };
+    let capabilities = capabilities(repository, config, nonce, session_id);
+    thread::scope(|scope| {
+        let mut lines = Lines::new(out, (snapshot.count() >= MANY).then_some(scope))?;
+        list(repository, config, snapshot, shallow, capabilities, &mut lines)?;
+        lines.finish()
+    })
+}
+
+fn list<'scope>(
+    repository: &Repository,
+    config: &Config,
+    snapshot: &Snapshot,
+    shallow: &[ObjectId],
+    capabilities: Vec<u8>,
+    lines: &mut Lines<'scope, impl Write + Send + 'scope>,
+) -> Result<()> {
     let is_version_1 = wants_version_1(env::var_os("GIT_PROTOCOL").unwrap_or_default().as_bytes().as_bstr());
     trace::transfer("negotiated-version", if is_version_1 { "1" } else { "0" });
     if is_version_1 {
         lines.push([b"version 1\n"])?;
     }
-    lines.capabilities = Some(capabilities(repository, config, nonce, session_id));
+    lines.capabilities = Some(capabilities);
 
     let hidden = HiddenRefs::new(&config.hide_refs);
     let namespace = repository.namespace.as_bytes();
     let tips = alternates::tips(repository, config);
     // Most repositories have neither a namespace nor alternates, and are spared the book-keeping.
     let mut seen = (!namespace.is_empty() || !tips.is_empty()).then(HashSet::<ObjectId>::default);
+    let shows_all = hidden.is_empty() && seen.is_none();
     for entry in snapshot.entries() {
+        // All but the first, as a rule.
+        if shows_all && lines.capabilities.is_none() {
+            lines.push([entry.line()])?;
+            continue;
+        }
         let name = entry.name();
         let short = name.strip_prefix(namespace).map(ByteSlice::as_bstr);
         if hidden.is_hidden(short, name) {
@@ -69,8 +96,6 @@ pub fn advertise(
         }
         let is_new = seen.as_mut().is_none_or(|seen| seen.insert(entry.id()));
         match short {
-            // All but the first, as a rule.
-            Some(_) if namespace.is_empty() && lines.capabilities.is_none() => lines.push([entry.line()])?,
             Some(name) => lines.push_ref(entry.hex(), name)?,
             None if is_new => lines.push_ref(entry.hex(), b".have".into())?,
             None => {}
@@ -90,18 +115,28 @@ pub fn advertise(
     for root in roots {
         lines.push([b"shallow ", root.to_hex().to_string().as_bytes(), b"\n"])?;
     }
-    lines.finish()
+    Ok(())
 }
 
 /// Pkt-lines on their way out.
-struct Lines<'a, W> {
-    out: &'a mut W,
+struct Lines<'scope, W> {
+    writing: Lane<'scope, Vec<u8>, Writing<'scope, W>>,
+    /// Up to [`CHUNK`] bytes.
     buffer: Vec<u8>,
     /// What the first line of a ref is yet to carry.
     capabilities: Option<Vec<u8>>,
 }
 
-impl<W: Write> Lines<'_, W> {
+impl<'scope, W: Write + Send> Lines<'scope, W> {
+    /// To be written to `out`, in a thread if there is a `scope` for it.
+    fn new(out: &'scope mut W, scope: Option<&'scope Scope<'scope, '_>>) -> Result<Self> {
+        let writing = match scope {
+            Some(scope) => Lane::beside(scope, "advertise", Writing(out))?,
+            None => Lane::Here(Writing(out)),
+        };
+        Ok(Lines { writing, buffer: Vec::with_capacity(CHUNK), capabilities: None })
+    }
+
     fn push_ref(&mut self, hex: &[u8], name: &BStr) -> Result<()> {
         match self.capabilities.take() {
             Some(capabilities) => self.push([hex, b" ", name, b"\0", &capabilities, b"\n"]),
@@ -110,29 +145,43 @@ impl<W: Write> Lines<'_, W> {
     }
 
     /// One line, given in parts, its LF included.
+    #[inline]
     fn push<const N: usize>(&mut self, parts: [&[u8]; N]) -> Result<()> {
         let length = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
         // git's own limit. A name this long comes from packed-refs alone; no file system takes it.
         anyhow::ensure!(length <= 65520, "protocol error: impossibly long line");
+        if self.buffer.len() + length > CHUNK {
+            self.write()?;
+        }
         let digit = |shift: usize| b"0123456789abcdef"[(length >> shift) & 15];
-        self.buffer.reserve(length);
         self.buffer.extend_from_slice(&[digit(12), digit(8), digit(4), digit(0)]);
         for part in parts {
             self.buffer.extend_from_slice(part);
         }
-        if self.buffer.len() >= CHUNK { self.write() } else { Ok(()) }
+        Ok(())
     }
 
     fn finish(mut self) -> Result<()> {
         self.buffer.push_str("0000");
         self.write()?;
-        self.out.flush().map_err(unwritten)
+        self.writing.finish()?.0.flush().map_err(unwritten)
     }
 
     fn write(&mut self) -> Result<()> {
-        trace::sent(&self.buffer);
-        self.out.write_all(&self.buffer).map_err(unwritten)?;
-        self.buffer.clear();
+        self.buffer = self.writing.send(mem::take(&mut self.buffer))?;
+        self.buffer.reserve(CHUNK);
+        Ok(())
+    }
+}
+
+/// Where they go.
+struct Writing<'a, W>(&'a mut W);
+
+impl<W: Write> Work<Vec<u8>> for Writing<'_, W> {
+    fn take(&mut self, lines: &mut Vec<u8>) -> Result<()> {
+        trace::sent(lines);
+        self.0.write_all(lines).map_err(unwritten)?;
+        lines.clear();
         Ok(())
     }
 }

@@ -11,11 +11,11 @@ use gix::{ObjectId, hash::Hasher, objs::Kind};
 
 use super::{
     delta,
-    lane::{Lane, Work},
     pack_stream::{Content, PackStream},
     rows::{Base, Ids, Rows},
     visit::Visit,
 };
+use crate::lane::{Lane, Work};
 
 /// How much inflated data goes to be hashed at once, in bytes. Larger objects go in parts.
 pub const BATCH: usize = 1 << 19;

@@ -6,7 +6,6 @@ mod decode;
 mod delta;
 mod entries;
 mod index;
-mod lane;
 mod links;
 mod pack_index;
 mod pack_stream;

@@ -5,7 +5,6 @@ use bstr::BStr;
 use gix::ObjectId;
 
 use super::Packed;
-use crate::refs::plain::newline;
 
 /// One ref of the file. Its parts are well formed, but for the name, which is as it stands there.
 #[derive(Debug, Clone, Copy)]
@@ -57,27 +56,5 @@ impl<'a> Iterator for Lines<'a> {
                 Some(Err(err))
             }
         }
-    }
-}
-
-/// See [`Packed::met_lines`].
-#[derive(Debug, Clone, Default)]
-pub struct MetLines<'a> {
-    pub(super) rest: &'a [u8],
-    pub(super) hex_len: usize,
-}
-
-impl<'a> Iterator for MetLines<'a> {
-    /// `<hex> SP <name> LF`
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let end = self.hex_len + newline(self.rest.get(self.hex_len..)?)?;
-        let (line, mut behind) = self.rest.split_at_checked(end + 1)?;
-        if behind.first() == Some(&b'^') {
-            behind = behind.get(self.hex_len + 2..)?;
-        }
-        self.rest = behind;
-        Some(line)
     }
 }

@@ -4,6 +4,7 @@
 //! header line `# pack-refs with: <traits>` (gitrepository-layout, "packed-refs"; git-pack-refs). Nothing is copied and
 //! nothing allocated for a ref, unless the file is unsorted.
 
+mod checked;
 mod header;
 mod lines;
 
@@ -19,11 +20,15 @@ use bstr::{BStr, BString, ByteSlice};
 
 use self::header::Header;
 pub use self::{
+    checked::{Checked, CheckedLines},
     header::Peeled,
-    lines::{Line, Lines, MetLines},
+    lines::{Line, Lines},
 };
 
 use super::plain::is_lower_hex;
+
+/// How far from one ref of a push the next one is expected in a large file, in bytes.
+const NEAR: usize = 4096;
 
 /// Files up to this size, in bytes, are read rather than mapped.
 const READ_UP_TO: u64 = 64 * 1024;
@@ -128,12 +133,6 @@ impl Packed {
         Lines { packed: self, at: 0 }
     }
 
-    /// The same for a file whose [lines](Self::lines) were all met, without an error or capitals: they are not looked at
-    /// again.
-    pub fn met_lines(&self) -> MetLines<'_> {
-        MetLines { rest: self.body(), hex_len: self.hex_len }
-    }
-
     /// The ref of the full `name`, by binary search.
     pub fn find(&self, name: &BStr) -> Result<Option<Line<'_>>> {
         let first = self.lines_from(name)?.next().transpose()?;
@@ -142,13 +141,40 @@ impl Packed {
 
     /// The refs from `name` on, or from where it would be, by binary search.
     pub fn lines_from(&self, name: &BStr) -> Result<Lines<'_>> {
-        let (mut low, mut high) = (0, self.body().len());
+        self.search(0, usize::MAX, name)
+    }
+
+    /// The same where all refs before that at [`offset`](Lines::offset) come before `name`, which is rather near.
+    pub fn lines_from_behind(&self, offset: usize, name: &BStr) -> Result<Lines<'_>> {
+        self.search(offset, NEAR, name)
+    }
+
+    /// All refs before `low`, where one begins, come before `name`. `reach`, in bytes, is where to look first; it doubles until
+    /// that is too far, and then the search goes back in halves.
+    fn search(&self, mut low: usize, mut reach: usize, name: &BStr) -> Result<Lines<'_>> {
+        let mut high = self.body().len();
         while low < high {
-            let at = self.start_of_ref(low, low + (high - low) / 2);
-            let (line, next) = self.parse(at)?;
-            if line.name < name { low = next } else { high = at }
+            let at = self.start_of_ref(low, low + reach.min(high - low) / 2);
+            let (found, next) = self.name_at(at)?;
+            if found < name {
+                low = next;
+                reach = reach.saturating_mul(2);
+            } else {
+                high = at;
+            }
         }
         Ok(Lines { packed: self, at: low })
+    }
+
+    /// The name of the ref that begins at `at`, and where the next one does. Nothing else is looked at.
+    fn name_at(&self, at: usize) -> Result<(&BStr, usize)> {
+        let rest = &self.body()[at..];
+        let name = rest.get(self.hex_len + 1..).unwrap_or_default();
+        let Some(end) = memchr::memchr(b'\n', name) else { return Err(self.invalid(rest)) };
+        let (name, behind) = (&name[..end], &name[end + 1..]);
+        let peeled =
+            if behind.first() == Some(&b'^') { memchr::memchr(b'\n', behind).map_or(0, |end| end + 1) } else { 0 };
+        Ok((name.as_bstr(), self.body().len() - behind.len() + peeled))
     }
 
     /// Where the ref that `at` lies in begins; `low` is a beginning too, not behind `at`.
@@ -268,6 +294,25 @@ mod tests {
                 assert!(packed.find(absent.into()).unwrap().is_none());
             }
             assert_eq!(packed.lines().count(), 50);
+        }
+    }
+
+    #[test]
+    fn from_any_ref_on_each_later_one_is_found() {
+        let names: Vec<String> = (0..300).map(|at| format!("refs/tags/{at:03}")).collect();
+        let content: String = names.iter().map(|name| format!("{ID} {name}\n^{ID}\n")).collect();
+        let packed = packed(&format!("# pack-refs with: sorted \n{content}")).unwrap();
+        let mut lines = packed.lines();
+        for from in 0..names.len() {
+            let offset = lines.offset();
+            for (at, name) in names.iter().enumerate().skip(from) {
+                for sought in [name.clone(), format!("{name}-")] {
+                    let next = packed.lines_from_behind(offset, sought.as_str().into()).unwrap().next();
+                    let expected = names.get(at + usize::from(sought != *name));
+                    assert_eq!(next.map(|line| line.unwrap().name), expected.map(|name| name.as_str().into()));
+                }
+            }
+            lines.next();
         }
     }
 

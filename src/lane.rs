@@ -1,4 +1,4 @@
-//! Work done beside the thread that reads a pack: pieces of it, one after the other, in order.
+//! Work done beside the thread that hands it out: pieces of it, one after the other, in order.
 
 use std::{
     sync::mpsc::{Receiver, SyncSender, sync_channel},
