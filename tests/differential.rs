@@ -423,6 +423,7 @@ cases! {
     a_hook_that_reads_nothing: many_refs(push()).hook("pre-receive", "exit 0").hook("post-receive", "exit 0");
     a_hook_that_says_much: push().update("refs/heads/main", "main", "next").hook("pre-receive", "cat >/dev/null; i=0; while test $i -lt 3000; do echo line $i of a long story that a hook tells; i=$((i+1)); done");
     a_hook_that_speaks_without_a_newline: push().update("refs/heads/main", "main", "next").hook("pre-receive", "printf 'no newline'").hook("post-receive", "printf '\\001\\377 bytes'");
+    hooks_kept_where_they_always_are: push().config("core.hooksPath", ".//hooks").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "").hook("post-update", "kill -9 $$");
     hooks_kept_elsewhere: push().config("core.hooksPath", "../hooks").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "").shell("mv server.git/hooks hooks");
     hooks_and_an_exec_path: push().update("refs/heads/main", "main", "next").recording(&["pre-receive", "post-update"], "").env("GIT_EXEC_PATH", "/usr/local/libexec/git-core");
     server_info_is_updated: push().config("receive.updateServerInfo", "true").update("refs/heads/main", "main", "many").create("refs/tags/v2", "v2");

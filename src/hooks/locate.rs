@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsString,
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::Result;
+use bstr::ByteSlice;
 use nix::{
     errno::Errno,
     unistd::{AccessFlags, access},
@@ -64,10 +65,11 @@ impl HookDirectory {
     }
 
     fn path(&self, event: &str) -> OsString {
-        let mut path = self.dir.clone().into_vec();
-        path.push(b'/');
-        path.extend_from_slice(event.as_bytes());
-        OsString::from_vec(path)
+        let path = [self.dir.as_bytes(), b"/", event.as_bytes()].concat();
+        // As git shows it to the hook. A name without a directory would be looked for elsewhere.
+        let shown = path.strip_prefix(b"./").map(|rest| rest.trim_start_with(|c| c == '/'));
+        let shown = shown.filter(|rest| rest.contains(&b'/')).unwrap_or(&path);
+        OsStr::from_bytes(shown).to_owned()
     }
 
     fn hint(&self, path: OsString) {
