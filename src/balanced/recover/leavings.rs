@@ -84,8 +84,8 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Remove what lies about without a journal: one that was never finished, its first
-/// mark, or what was staged for one that is gone.
+/// Remove what lies about without a journal: one that was never finished, the first mark of one, or what was staged for one
+/// that is gone.
 pub(super) fn sweep(directory: &Path, name: &OsStr) -> Result<()> {
     let path = directory.join(name);
     let Some(name) = name.to_str() else { return Ok(()) };
