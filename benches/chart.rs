@@ -44,11 +44,19 @@ pub fn growth(file: &Path, title: &str, unit: &str, points: &[(usize, f64, f64)]
     let mut chart = ChartBuilder::on(&area)
         .caption(title, (FONT, 18))
         .margin(12)
+        .margin_right(40)
         .x_label_area_size(40)
         .y_label_area_size(60)
         .build_cartesian_2d((first..last).log_scale(), (low / 2.0..high * 2.0).log_scale())
         .context("cannot draw")?;
-    chart.configure_mesh().x_desc(unit).y_desc("milliseconds").draw().context("cannot draw")?;
+    chart
+        .configure_mesh()
+        .x_desc(unit)
+        .y_desc("milliseconds")
+        .x_label_formatter(&|size| size.to_string())
+        .y_label_formatter(&|time| time.to_string())
+        .draw()
+        .context("cannot draw")?;
     for (label, color, ours) in [("this program", OURS, true), ("git", GIT, false)] {
         let line = points.iter().map(|(size, mine, gits)| (*size as f64, if ours { *mine } else { *gits }));
         chart
@@ -59,6 +67,7 @@ pub fn growth(file: &Path, title: &str, unit: &str, points: &[(usize, f64, f64)]
     }
     chart
         .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
         .background_style(WHITE.filled())
         .border_style(BLACK)
         .draw()

@@ -44,17 +44,19 @@ pub struct Sample {
     pub written: f64,
 }
 
-/// A copy of the case's repository to work on, in a directory that goes when this does.
+/// A copy of the case's repository to work on, on disk already, in a directory that goes when this does.
 pub fn copy(program: &Program, case: &Case) -> Result<(tempfile::TempDir, PathBuf)> {
     let dir = tempfile::Builder::new().prefix(program.name).tempdir_in(crate::generate::directory()?)?;
     let repository = dir.path().join("repository");
     let copied = Command::new("cp").arg("-a").arg(&case.repository).arg(&repository).status()?;
     ensure!(copied.success(), "cannot copy {}", case.repository.display());
+    // What the copy still has to write is not the business of what is measured on it.
+    nix::unistd::syncfs(File::open(&repository)?)?;
     Ok((dir, repository))
 }
 
-/// Run `program` on a fresh copy of the case's repository.
-pub fn run(program: &Program, case: &Case) -> Result<Sample> {
+/// Run `program` on a fresh copy of the case's repository, and return what is left of that too.
+pub fn run(program: &Program, case: &Case) -> Result<(Sample, tempfile::TempDir)> {
     let (dir, repository) = copy(program, case)?;
     let mut child = Command::new(std::env::current_exe()?);
     child
@@ -71,12 +73,19 @@ pub fn run(program: &Program, case: &Case) -> Result<Sample> {
     let text = String::from_utf8(output.stdout)?;
     let mut numbers = text.split_whitespace().map(str::parse::<f64>);
     let mut next = || -> Result<f64> { Ok(numbers.next().context("the child printed too little")??) };
-    Ok(Sample { seconds: next()?, memory: next()?, written: next()? })
+    Ok((Sample { seconds: next()?, memory: next()?, written: next()? }, dir))
 }
 
 /// Run each of the two on its case `pairs` times, in turn. A first pair does not count, so that neither meets a cold cache.
 pub fn in_turn(ours: (&Program, &Case), other: (&Program, &Case), pairs: usize) -> Result<Vec<(Sample, Sample)>> {
-    let pair = || Ok((run(ours.0, ours.1)?, run(other.0, other.1)?));
+    // ext4 is slow to make files where many were just removed: neither is to pay for the other's files.
+    let mut left = Vec::new();
+    let mut sample = |(program, case): (&Program, &Case)| -> Result<Sample> {
+        let (sample, dir) = run(program, case)?;
+        left.push(dir);
+        Ok(sample)
+    };
+    let mut pair = || Ok((sample(ours)?, sample(other)?));
     pair()?;
     (0..pairs).map(|_| pair()).collect()
 }
