@@ -10,11 +10,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::balanced::transaction_id::TransactionId;
 use nix::{
     fcntl::{AT_FDCWD, AtFlags},
     unistd::linkat,
 };
+
+use crate::balanced::transaction_id::TransactionId;
 
 /// Makes the marks of one transaction.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ impl Mark {
         Mark { text, first: None }
     }
 
-    /// The same as other names of the mark at `first`, which this calls into being where there is none. It has to lie where
-    /// nobody else makes a file of that name, and it is not removed by this.
+    /// The same as other names of the mark at `first`, as long as there is one. It has to lie where nobody else makes a file
+    /// of that name: what is there is taken for ours. Whoever made it removes it.
     pub fn with_first(text: String, first: PathBuf) -> Self {
         Mark { text, first: Some(first) }
     }

@@ -9,8 +9,24 @@ pub fn is_well_formed(name: &BStr) -> bool {
 
 /// The same for names of one component as well (`--allow-onelevel`).
 pub fn is_well_formed_one_level(name: &BStr) -> bool {
+    if is_usual(name) {
+        return true;
+    }
     // gix takes one component for a name only if it is in capitals, as HEAD is.
     gix::validate::reference::name_partial(name).is_ok() && name != "@"
+}
+
+/// A quick yes for nearly every name there is: letters, digits, `-` and `_`, and single `/` and `.` between them.
+fn is_usual(name: &BStr) -> bool {
+    let mut after_separator = true;
+    for byte in name.iter() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => after_separator = false,
+            b'/' | b'.' if !after_separator => after_separator = true,
+            _ => return false,
+        }
+    }
+    !after_separator && name.contains(&b'/') && !name.contains_str(".lock")
 }
 
 /// True if a client must not push to `name`, which is what `funny refname` in the report means: it must start with
@@ -97,6 +113,20 @@ mod tests {
                 assert_eq!(ours, theirs, "{name:?}, one level: {one_level}");
             }
         }
+    }
+
+    #[test]
+    fn no_name_gets_a_quick_yes_that_would_not_get_a_slow_one() {
+        let parts = ["a", "Z", "0", "-", "_", "/", ".", ".lock", "@", " ", "~"];
+        let mut usual = 0;
+        for number in 0..parts.len().pow(5) {
+            let name: String = (0..5).map(|place| parts[number / parts.len().pow(place) % parts.len()]).collect();
+            if is_usual(name.as_str().into()) {
+                assert!(gix::validate::reference::name_partial(name.as_str().into()).is_ok(), "{name}");
+                usual += 1;
+            }
+        }
+        assert!(usual > 1000, "{usual}");
     }
 
     #[test]

@@ -93,8 +93,8 @@ fn is_absence(err: &io::Error) -> bool {
     matches!(err.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Remove what lies about without a journal: one that was never finished, its first
-/// mark, or what was staged for one that is gone.
+/// Remove what lies about without a journal: one that was never finished, the first mark of one, or what was staged for one
+/// that is gone.
 pub(super) fn sweep(directory: &Path, name: &OsStr) -> Result<()> {
     let path = directory.join(name);
     let Some(name) = name.to_str() else { return Ok(()) };

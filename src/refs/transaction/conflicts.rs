@@ -19,13 +19,24 @@ use crate::refs::{
 /// The names that a transaction is about.
 pub(super) struct Taken {
     names: BTreeSet<BString>,
+    /// What was ever a directory of one of them.
+    directories: HashSet<BString>,
     /// A directory that no ref bars: names come sorted, those in one directory together.
     free: Option<BString>,
 }
 
 impl Taken {
     pub(super) fn new<'n>(names: impl Iterator<Item = &'n BStr>) -> Self {
-        Taken { names: names.map(BStr::to_owned).collect(), free: None }
+        let names: BTreeSet<BString> = names.map(BStr::to_owned).collect();
+        let (mut directories, mut last) = (HashSet::new(), None);
+        for name in &names {
+            let parent = name::prefixes(name.as_ref()).last();
+            if parent != last {
+                directories.extend(name::prefixes(name.as_ref()).map(BStr::to_owned));
+                last = parent;
+            }
+        }
+        Taken { names, directories, free: None }
     }
 
     /// One that was refused bars nobody.
@@ -50,6 +61,9 @@ impl Taken {
     }
 
     fn below(&self, name: &BStr) -> Option<&BStr> {
+        if !self.directories.contains(name.as_bytes().as_bstr()) {
+            return None;
+        }
         let start = directory(name);
         let range = (Bound::Included(start.as_bstr()), Bound::Unbounded);
         let first = self.names.range::<BStr, _>(range).next()?;

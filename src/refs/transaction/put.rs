@@ -33,13 +33,13 @@ impl Slot {
 
     /// Put the new value of a ref that has a commit point of its own in its place.
     pub(super) fn put_alone(&mut self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        if self.is_together() || !matches!(self.change, Change::Write(_)) {
+            return Ok(());
+        }
         let path = site.paths.loose(self.name());
-        match (self.how, self.change) {
-            (How::Alone, Change::Write(_)) => match self.locks.last_mut() {
-                Some(lock) => put(lock, &path, changed),
-                None => Ok(()),
-            },
-            (How::Staged, Change::Write(_)) => self.put_staged(&path, changed),
+        match (self.how, self.locks.last_mut()) {
+            (How::Alone, Some(lock)) => put(lock, &path, changed),
+            (How::Staged, _) => self.put_staged(&path, changed),
             _ => Ok(()),
         }
     }
