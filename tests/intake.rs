@@ -426,6 +426,33 @@ fn a_quarantine_leaves_nothing_when_it_is_dropped() {
 }
 
 #[test]
+fn loose_objects_that_outgrow_memory_are_all_moved_in() {
+    let scene = Scene::new("sha1", "files");
+    let mut server = sha1_server(&scene);
+    server.config.unpack_limit = 1000;
+    // Pack and objects outgrow it at about the same time, in two threads.
+    let mut seed = 1_u32;
+    let mut noise = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 24) as u8
+    };
+    for size in [10, 9_000, 24_000] {
+        let blobs: Vec<Vec<u8>> = (0..90).map(|_| (0..size).map(|_| noise()).collect()).collect();
+        let pack = blobs.iter().fold(PackBuilder::new(), |pack, blob| pack.entry(BLOB, blob));
+        let taken = server.take(&mut &pack.finish()[..]);
+        assert_eq!(taken.reason(), "ok");
+        drop(taken.quarantine.migrate().expect("moved"));
+        for blob in blobs {
+            let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Blob, &blob).unwrap();
+            let file = scene.path("server.git/objects").join(&id.to_string()[..2]).join(&id.to_string()[2..]);
+            assert!(file.is_file(), "{id} of {size} bytes");
+        }
+    }
+    let objects = server.everything();
+    assert!(!objects.iter().any(|(path, ..)| path.to_string_lossy().contains("tmp_")), "{objects:?}");
+}
+
+#[test]
 fn hooks_see_the_quarantine_beside_the_repository() {
     let scene = Scene::new("sha1", "files");
     let mut server = sha1_server(&scene);

@@ -24,6 +24,8 @@ struct Objects {
     /// In the order of their names, which is that of the directories they go to.
     by_id: BTreeMap<ObjectId, Object>,
     size: usize,
+    /// Whoever adds one now has to write it as well.
+    written: bool,
 }
 
 #[derive(Debug)]
@@ -35,7 +37,7 @@ struct Object {
 }
 
 impl Held {
-    /// Hold object `id`, whose loose object is to be `file`; false if there is no room for it.
+    /// Hold object `id`, whose loose object is to be `file`; false if there is no room for it, or the others were written already.
     pub fn add(&self, id: ObjectId, kind: Kind, content: &[u8], file: &[u8]) -> bool {
         let mut objects = self.lock();
         if objects.by_id.contains_key(&id) {
@@ -43,7 +45,7 @@ impl Held {
             return true;
         }
         let size = objects.size.saturating_add(content.len() + file.len() + EACH);
-        if size > MOST {
+        if objects.written || size > MOST {
             return false;
         }
         objects.size = size;
@@ -70,9 +72,11 @@ impl Held {
         Some(object.kind)
     }
 
-    /// Have each written: its id and its file.
+    /// Have each written: its id and its file. No more are taken: another thread may be about to add one.
     pub fn write(&self, mut write: impl FnMut(&oid, &[u8]) -> Result<()>) -> Result<()> {
-        self.lock().by_id.iter().try_for_each(|(id, object)| write(id, &object.file))
+        let mut objects = self.lock();
+        objects.written = true;
+        objects.by_id.iter().try_for_each(|(id, object)| write(id, &object.file))
     }
 
     fn lock(&self) -> MutexGuard<'_, Objects> {

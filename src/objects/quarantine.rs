@@ -168,7 +168,7 @@ impl Quarantine {
 
     /// Take in object `id` of that `content`, whose loose object is to be `file`.
     pub(super) fn add(&self, id: &ObjectId, kind: Kind, content: &[u8], file: &[u8]) -> Result<()> {
-        if self.made().is_none() && self.staged.is_none() && self.held.add(*id, kind, content, file) {
+        if self.made().is_none() && self.held.add(*id, kind, content, file) {
             return Ok(());
         }
         self.write(id, file)
