@@ -1,7 +1,7 @@
 //! Lines of packed-refs as git writes them, recognised without a look at each byte by itself.
 //!
-//! This runs over every ref of the repository. All questions are put to sixteen bytes at
-//! once, in sums without branches of which the compiler makes vectors: the answer for a byte is 0 for yes.
+//! This runs over every ref of the repository. All questions are put to sixteen bytes at once, in sums without branches of
+//! which the compiler makes vectors: the answer for a byte is 0 for yes.
 
 use bstr::ByteSlice;
 

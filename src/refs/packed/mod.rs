@@ -1,8 +1,8 @@
 //! The `packed-refs` file: mapped, looked up and listed where it lies. It is never written here.
 //!
 //! The format is one `<hex> SP <name>` line a ref, each followed by `^<hex>` where it is a tag that was peeled, behind a
-//! header line `# pack-refs with: <traits>` (gitrepository-layout, "packed-refs"; git-pack-refs). Nothing is copied and
-//! nothing allocated for a ref, unless the file is unsorted.
+//! header line `# pack-refs with: <traits>` (gitrepository-layout, "packed-refs"; git-pack-refs). Nothing is copied for
+//! a ref, unless the file is unsorted, and nothing is kept of it but the length of its line ([`Checked`]).
 
 mod checked;
 mod header;
@@ -166,14 +166,16 @@ impl Packed {
         Ok(Lines { packed: self, at: low })
     }
 
-    /// The name of the ref that begins at `at`, and where the next one does. Nothing else is looked at.
+    /// The name of the ref that begins at `at`, and where the next one does. Of the ids only the place is looked at.
     fn name_at(&self, at: usize) -> Result<(&BStr, usize)> {
         let rest = &self.body()[at..];
-        let name = rest.get(self.hex_len + 1..).unwrap_or_default();
+        let Some([b' ' | b'\t', name @ ..]) = rest.get(self.hex_len..) else { return Err(self.invalid(rest)) };
         let Some(end) = memchr::memchr(b'\n', name) else { return Err(self.invalid(rest)) };
         let (name, behind) = (&name[..end], &name[end + 1..]);
-        let peeled =
-            if behind.first() == Some(&b'^') { memchr::memchr(b'\n', behind).map_or(0, |end| end + 1) } else { 0 };
+        let peeled = match behind.first() {
+            Some(b'^') => memchr::memchr(b'\n', behind).map_or(behind.len(), |end| end + 1),
+            _ => 0,
+        };
         Ok((name.as_bstr(), self.body().len() - behind.len() + peeled))
     }
 
