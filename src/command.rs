@@ -80,6 +80,11 @@ impl Command {
         self.refusal.get_or_insert(why);
     }
 
+    /// Refuse the command for this reason, and not for one that was given before.
+    pub fn refuse_instead(&mut self, why: Refusal) {
+        self.refusal = Some(why);
+    }
+
     /// Why the command is refused, `None` as long as it is not.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()

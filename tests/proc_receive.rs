@@ -56,6 +56,8 @@ cases! {
     both_are_accepted: asked("say 'ok refs/for/main'; say 'ok refs/for/topic'; flush");
     one_is_refused: asked("say 'ok refs/for/main'; say 'ng refs/for/topic not this one'; flush");
     one_is_refused_without_a_reason: asked("say 'ng refs/for/main'; say 'ok refs/for/topic'; flush");
+    one_is_refused_twice: asked("say 'ng refs/for/main first'; say 'ok refs/for/topic'; say 'ng refs/for/main second'; flush");
+    one_is_refused_twice_and_the_second_time_without_a_reason: asked("say 'ng refs/for/main first'; say 'ok refs/for/topic'; say 'ng refs/for/main'; say 'ok refs/for/main'; flush");
     one_is_refused_at_once: asked_at_once("say 'ok refs/for/main'; say 'ng refs/for/topic not this one'; flush");
     both_are_accepted_at_once: asked_at_once("say 'ok refs/for/main'; say 'ok refs/for/topic'; flush");
     one_is_forgotten: asked("say 'ok refs/for/topic'; flush");

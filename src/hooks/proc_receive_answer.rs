@@ -112,7 +112,8 @@ impl Answered {
         if word == b"ok" {
             return Ok(Context::Accepted(index));
         }
-        command.refuse(Refusal::other(reason.unwrap_or(b"failed")));
+        // Who refuses it twice means the latter.
+        command.refuse_instead(Refusal::other(reason.unwrap_or(b"failed")));
         Ok(Context::Nothing)
     }
 

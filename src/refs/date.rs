@@ -13,11 +13,13 @@ use bstr::{BStr, ByteSlice};
 /// Seconds that git takes for such, and for nothing else, without a sign before them: from 1973 to the end of 2099.
 const PLAIN_SECONDS: std::ops::Range<u64> = 100_000_000..4_102_444_800;
 
-/// The moment that `GIT_COMMITTER_DATE` gives to reflog lines, in raw format (`<seconds> SP <zone>`); `None` if it is not set.
+/// The moment that `GIT_COMMITTER_DATE` gives to reflog lines, in raw format (`<seconds> SP <zone>`); `None` if it is not set,
+/// or nobody keeps logs.
 ///
 /// Fails with `invalid date format: <x>` if it cannot be understood.
-pub fn configured() -> Result<Option<String>> {
-    let Some(date) = std::env::var_os("GIT_COMMITTER_DATE").filter(|date| !date.is_empty()) else { return Ok(None) };
+pub fn configured(has_logs: impl FnOnce() -> bool) -> Result<Option<String>> {
+    let date = std::env::var_os("GIT_COMMITTER_DATE").filter(|date| !date.is_empty() && has_logs());
+    let Some(date) = date else { return Ok(None) };
     raw(date.as_bytes()).map_or_else(|| ask_git(&date), Ok).map(Some)
 }
 

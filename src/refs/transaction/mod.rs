@@ -20,7 +20,7 @@ mod vote;
 pub use announced::{Hook, Phase};
 pub use vote::{Decided, Settled, Undone, Unfinished, Voting};
 
-use std::{io::ErrorKind, path::Path};
+use std::io::ErrorKind;
 
 use anyhow::Result;
 use bstr::{BStr, BString};
@@ -273,12 +273,12 @@ impl<'a> Queued<'a> {
     ) -> Result<Self> {
         let locksmith = Locksmith { interrupts, shared: config.shared_repository };
         let site = Site { repository, config, paths: repository.into(), locksmith };
-        let has_logs = |dir: &Path| repository.ref_format != RefFormat::Files || dir.join("logs").exists();
-        let may_log = config.log_all_ref_updates != LogRefs::Existing
-            || has_logs(&repository.common_dir)
-            || has_logs(&repository.git_dir);
-        let date = if may_log { date::configured()? } else { None };
-        Ok(Queued { site, edits, date })
+        let has_logs = || {
+            config.log_all_ref_updates != LogRefs::Existing
+                || repository.ref_format != RefFormat::Files
+                || [&repository.common_dir, &repository.git_dir].into_iter().any(|dir| dir.join("logs").exists())
+        };
+        Ok(Queued { site, edits, date: date::configured(has_logs)? })
     }
 }
 
