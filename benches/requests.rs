@@ -98,11 +98,11 @@ impl Seed {
         Ok(bytes)
     }
 
-    /// A request that deletes one in `step` of the branches that `packed_refs(count)` made.
+    /// A request that deletes, atomically, one in `step` of the branches that `packed_refs(count)` made.
     pub fn delete_refs(&self, count: usize, step: usize) -> Result<Vec<u8>> {
         let null = "0".repeat(self.head.len());
         let lines: Vec<_> = (0..count).step_by(step).map(|n| format!("{} {null} {}", self.head, branch(n))).collect();
-        Ok(commands(&lines, Update::Each))
+        Ok(commands(&lines, Update::Atomic))
     }
 
     /// A request that creates a branch with a history of at least `objects` objects of source text.

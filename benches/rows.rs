@@ -47,7 +47,8 @@ pub fn all() -> Vec<Row> {
         beside_git("create 10,000 refs, atomic", 0.15, create_atomic),
         beside_git(CREATE_EACH, 0.2, create_each),
         beside_git(CREATE_SYNCED, 0.03, create_synced),
-        beside_git("delete 10,000 of 500,000 packed refs", 0.5, delete_packed),
+        // One by one git 2.47 writes packed-refs anew for each, which takes it more than ten minutes.
+        beside_git("delete 10,000 of 500,000 packed refs, atomic", 0.5, delete_packed),
         beside_git("unpack 99 objects loose", 0.3, unpack_loose),
         beside_git(INDEX, 0.45, index_pack),
         beside_git(CHECK, 0.5, check_pack),
@@ -135,7 +136,12 @@ fn at_once(store: &Store) -> Result<Case> {
 }
 
 fn delete_packed(store: &Store) -> Result<Case> {
-    store.case("delete-500k", |seed| seed.packed_refs(500_000), |seed| seed.delete_refs(500_000, 50), UNPACKED)
+    store.case(
+        "delete-atomic",
+        |seed| seed.packed_refs(500_000),
+        |seed| seed.delete_refs(500_000, 50),
+        "ok refs/heads/",
+    )
 }
 
 fn unpack_loose(store: &Store) -> Result<Case> {

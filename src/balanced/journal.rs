@@ -3,20 +3,20 @@
 //!
 //! It is locked (flock) for as long as its writer lives, and before anybody can find it. What is in it is in `format`.
 
+mod beginning;
+
 use std::{
     collections::BTreeSet,
-    fs::{DirBuilder, File, OpenOptions},
-    io::{self, ErrorKind, Seek, SeekFrom, Write},
-    os::{
-        fd::OwnedFd,
-        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-    },
+    fs::{DirBuilder, File},
+    io::{self, Seek, SeekFrom, Write},
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
+use beginning::{create, first_mark, first_mark_name, goes_when_empty};
+
 use bstr::{BStr, BString, ByteSlice};
-use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
+use nix::fcntl::{FallocateFlags, Flock, fallocate};
 
 use super::{
     format::{Checksum, State, Text},
@@ -28,11 +28,10 @@ use crate::{
     interrupt::{Doomed, Interrupts},
     refs::{
         git_lock::GitLock,
-        lock::{Held, Locksmith, MadeDirectories, sync_directory},
+        lock::{Held, Locksmith, sync_directory},
         mark::Mark,
         paths::Paths,
     },
-    shared_mode::create_dir,
 };
 
 /// Bytes for the lines that come after what is voted upon.
@@ -71,7 +70,7 @@ pub struct Journal {
 impl Journal {
     /// Begin the journal of transaction `id`, which may lock `refs`. One that is to be voted upon is `durable`.
     ///
-    /// Fails with [`ErrorKind::Unsupported`] where the file system knows no symbolic links or locks.
+    /// Fails with [`io::ErrorKind::Unsupported`] where the file system knows no symbolic links or locks.
     pub fn begin(
         id: TransactionId,
         durable: bool,
@@ -99,13 +98,13 @@ impl Journal {
         let names = refs.iter().map(|name| name.as_ref());
         let (text, checksum) = Text::new(&id).writer(paths)?.locks(names).state(State::Locking).finish();
         let in_directory = goes_when_empty(directory, locksmith)?;
-        let (file, temporary) = Self::create(directory, &id, locksmith)?;
+        let (file, temporary) = create(directory, &id, locksmith)?;
         let (mark, first_mark) = first_mark(directory, &id, locksmith)?;
         (&*file).write_all(&text)?;
         if durable {
             file.sync_all()?;
         }
-        let ((), doomed) = locksmith.interrupts.create(&path, |path| std::fs::rename(&temporary.0, path))?;
+        let ((), doomed) = locksmith.interrupts.create(&path, |path| std::fs::rename(temporary.path(), path))?;
         temporary.renamed();
         let staging = directory.join(format!("{id}.d"));
         let (doomed, staging_doomed) = (Some(doomed), None);
@@ -166,37 +165,6 @@ impl Journal {
             first_mark,
             _directory: in_directory,
         })
-    }
-
-    /// A file that is locked before anybody can find it under the name of a journal.
-    fn create(directory: &Path, id: &TransactionId, locksmith: Locksmith<'_>) -> io::Result<(Flock<File>, Temporary)> {
-        let path = directory.join(format!("new-{id}"));
-        for _ in 0..100 {
-            let made = locksmith
-                .interrupts
-                .create(&path, |path| OpenOptions::new().write(true).create_new(true).mode(0o666).open(path));
-            let (file, temporary) = match made {
-                Ok((file, doomed)) => (file, Temporary(path.clone(), Some(doomed))),
-                // Whoever finishes takes the empty directory along.
-                Err(err) if err.kind() == ErrorKind::NotFound => {
-                    create_dir(directory, locksmith.shared)?;
-                    continue;
-                }
-                Err(err) => return Err(err),
-            };
-            let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| match errno {
-                nix::Error::EOPNOTSUPP | nix::Error::ENOSYS | nix::Error::EINVAL | nix::Error::ENOLCK => {
-                    ErrorKind::Unsupported.into()
-                }
-                errno => io::Error::from(errno),
-            })?;
-            // A recovery that came in between took it for what a dead one left.
-            if file.metadata()?.nlink() > 0 {
-                locksmith.shared.adjust(&path)?;
-                return Ok((file, temporary));
-            }
-        }
-        Err(ErrorKind::NotFound.into())
     }
 
     /// The transaction.
@@ -327,41 +295,4 @@ impl Drop for Journal {
             std::fs::remove_dir(directory).ok();
         }
     }
-}
-
-/// Have a signal remove the directory of journals if no other journal is in it. To be called before it gets one, since what was
-/// registered last goes first.
-fn goes_when_empty(directory: &Path, locksmith: Locksmith<'_>) -> io::Result<Doomed> {
-    locksmith.interrupts.create_directory(directory, |_| Ok(()))
-}
-
-/// A file that goes unless it was renamed.
-struct Temporary(PathBuf, Option<Doomed>);
-
-impl Temporary {
-    fn renamed(mut self) {
-        self.1 = None;
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if let Some(doomed) = self.1.take() {
-            doomed.remove(&self.0, |path| std::fs::remove_file(path));
-        }
-    }
-}
-
-/// Make the mark that all others of transaction `id` are names of. This is where a file system that knows no symbolic links is
-/// found out, before anything depends on them.
-fn first_mark(directory: &Path, id: &TransactionId, locksmith: Locksmith<'_>) -> io::Result<(Mark, Held)> {
-    let (path, text) = (directory.join(first_mark_name(id)), id.link_text());
-    let no_time = Some(Duration::ZERO);
-    let held = locksmith.mark(&path, &Mark::new(text.clone()), no_time, &mut MadeDirectories::default());
-    let held = held.map_err(|_| io::Error::from(ErrorKind::Unsupported))?;
-    Ok((Mark::with_first(text, path), held))
-}
-
-fn first_mark_name(id: &TransactionId) -> String {
-    format!("new-{id}.link")
 }
