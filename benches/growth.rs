@@ -32,7 +32,7 @@ const SERIES: [Series; 3] = [
 
 /// Measure all series with so many `pairs` for each size, print them, and draw the charts in `directory`.
 pub fn draw(ours: &Program, git: &Program, pairs: usize, directory: &Path) -> Result<()> {
-    let mut results = String::new();
+    let mut results = format!("Medians of {pairs} pairs.\n\n");
     for series in SERIES {
         writeln!(
             results,
