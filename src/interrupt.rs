@@ -4,6 +4,10 @@
 //! the signal do what it does. So a push that is ended by a signal that can be caught leaves no file behind. SIGPIPE ends
 //! nothing (but an advertisement that nobody reads): a Rust program ignores it, and writing to a client that went away
 //! fails like any other write.
+//!
+//! A thread costs as much as a tenth of a small push. There is none until something is ahead that may last: more input, a
+//! child, a held lock, many objects ([`lasts`](Interrupts::lasts)). A signal that comes before that is heard then, or finds a
+//! push that is over.
 
 use std::{
     collections::BTreeMap,
@@ -11,12 +15,13 @@ use std::{
     io::{self, PipeReader, PipeWriter, Read},
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
 use bstr::ByteSlice;
-use signal_hook::consts::{
-    SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+use signal_hook::{
+    consts::{SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ},
+    iterator::Signals,
 };
 
 use crate::system_error::words;
@@ -51,8 +56,36 @@ struct Shared {
 }
 
 /// The paths that go when a signal ends the process. Cloning gives another handle to the same registry.
+///
+/// The default hears no signals.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupts(Arc<Shared>);
+pub struct Interrupts {
+    shared: Arc<Shared>,
+    /// Starts the thread that hears signals.
+    listener: Start,
+    /// Starts what else a push needs that lasts.
+    patience: Start,
+}
+
+/// Something that is started once at most.
+#[derive(Debug, Clone)]
+struct Start(Arc<LazyLock<(), Box<dyn FnOnce() + Send>>>);
+
+impl Start {
+    fn of(start: impl FnOnce() + Send + 'static) -> Self {
+        Start(Arc::new(LazyLock::new(Box::new(start))))
+    }
+
+    fn now(&self) {
+        LazyLock::force(&self.0);
+    }
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self::of(|| ())
+    }
+}
 
 /// A path that is registered for as long as this value lives.
 #[derive(Debug)]
@@ -63,32 +96,31 @@ pub struct Doomed {
 }
 
 impl Interrupts {
-    /// Start to listen for signals.
-    pub fn listen() -> io::Result<Self> {
-        let this = Interrupts::default();
+    /// From now on no signal ends the process in between: those that come are heard as soon as the push turns out to
+    /// [last](Self::lasts). Then `patience` begins as well, whatever else such a push needs.
+    pub fn begin(patience: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         // A file that grows beyond its limit is a write that fails, like any other.
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let ignored = ignored();
-        let mut signals =
-            signal_hook::iterator::Signals::new(ENDING.iter().filter(|signal| !ignored.contains(signal)))?;
-        let registry = this.clone();
-        std::thread::Builder::new().name("signals".into()).spawn(move || {
-            if let Some(signal) = signals.forever().next() {
-                let mut locked = registry.lock();
-                locked.has_arrived = true;
-                locked.diverted = None;
-                while locked.held_off > 0 {
-                    locked = registry.0.released.wait(locked).unwrap_or_else(PoisonError::into_inner);
-                }
-                // Held to the end: nobody registers or commits any more. The newest first, since it may lie in an older one.
-                for doom in locked.doomed.values().rev() {
-                    doom.carry_out();
-                }
-                // Does not come back for these signals.
-                signal_hook::low_level::emulate_default_handler(signal).ok();
-            }
-        })?;
-        Ok(this)
+        let signals = Signals::new(ENDING.iter().filter(|signal| !ignored.contains(signal)))?;
+        let shared = Arc::<Shared>::default();
+        let registry = shared.clone();
+        let listener = Start::of(move || {
+            // Without a thread to spare they are not heard, and the push goes on to its end.
+            std::thread::Builder::new().name("signals".into()).spawn(move || registry.hear(signals)).ok();
+        });
+        Ok(Interrupts { shared, listener, patience: Start::of(patience) })
+    }
+
+    /// Something is ahead that may take its time, such as a hook.
+    pub fn lasts(&self) {
+        self.listen();
+        self.patience.now();
+    }
+
+    /// The client may take its time, and is not waiting for us.
+    pub fn listen(&self) {
+        self.listener.now();
     }
 
     /// Remove the file, or directory with all it holds, at `path` if a signal arrives while the returned value lives.
@@ -119,6 +151,7 @@ impl Interrupts {
 
     /// Be told of a signal instead of ended by it, for a step that has more to undo than files.
     pub fn divert(&self) -> io::Result<Diverted> {
+        self.lasts();
         let (arrival, diverted) = io::pipe()?;
         let held_off = self.hold_off();
         let mut registry = self.lock();
@@ -141,7 +174,30 @@ impl Interrupts {
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
-        self.0.registry.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
+    }
+}
+
+impl Shared {
+    /// Wait for a signal, do what is to be done first, and let it end the process.
+    fn hear(&self, mut signals: Signals) {
+        let Some(signal) = signals.forever().next() else { return };
+        let mut locked = self.lock();
+        locked.has_arrived = true;
+        locked.diverted = None;
+        while locked.held_off > 0 {
+            locked = self.released.wait(locked).unwrap_or_else(PoisonError::into_inner);
+        }
+        // Held to the end: nobody registers or commits any more. The newest first, since it may lie in an older one.
+        for doom in locked.doomed.values().rev() {
+            doom.carry_out();
+        }
+        // Does not come back for these signals.
+        signal_hook::low_level::emulate_default_handler(signal).ok();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,8 +207,11 @@ pub struct HeldOff(Interrupts);
 
 impl Drop for HeldOff {
     fn drop(&mut self) {
-        self.0.lock().held_off -= 1;
-        self.0.0.released.notify_all();
+        let mut registry = self.0.lock();
+        registry.held_off -= 1;
+        if registry.has_arrived {
+            self.0.shared.released.notify_all();
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use crate::{
     config::Config,
     git::{self, Heard},
+    interrupt::Interrupts,
     repository::Repository,
     trace,
     wire::sideband::Sideband,
@@ -22,11 +23,12 @@ use crate::{
 /// there is no git; what it says goes to the person who pushed. Who traces sees it started in any case, as git's trace has it.
 ///
 /// Returns when it has ended or detached itself. Whether it succeeded says nothing about the push.
-pub fn run(repository: &Repository, config: &Config, sideband: &Sideband) -> Result<()> {
+pub fn run(repository: &Repository, config: &Config, sideband: &Sideband, interrupts: &Interrupts) -> Result<()> {
     let is_wanted = config.auto_gc && config.auto_maintenance;
     if !is_wanted || !(trace::is_on() || due::may_be(repository, &config.values)) {
         return Ok(());
     }
+    interrupts.lasts();
     let mut git = Command::new("git");
     let detach = if config.detach_maintenance { "--detach" } else { "--no-detach" };
     git.args(["maintenance", "run", "--auto", "--quiet", detach]);

@@ -4,6 +4,7 @@
 
 mod boundary;
 mod certify;
+mod lasting;
 mod write;
 
 use std::{
@@ -72,9 +73,6 @@ pub fn serve(cli: &Cli) -> Result<()> {
         trace::transfer("client-sid", session);
     }
     let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
-    if let Some(interval) = config.keep_alive {
-        sideband.keep_alive(interval)?;
-    }
     let mut has_waited = !cli.stateless_rpc;
     if let Some(beside) = &mut beside {
         let names = request.commands.iter().map(|command| full_name(&repository, command.name()));
@@ -84,8 +82,9 @@ pub fn serve(cli: &Cli) -> Result<()> {
         // The client may have taken its time, and so may a hook.
         snapshot = snapshot.refresh(&repository)?;
     }
+    let interrupts = lasting::interrupts(&config, &sideband, &request)?;
     let options = request.push_options.as_deref().unwrap_or_default();
-    let hooks = Hooks::new(&repository, &config, &sideband, options)?;
+    let hooks = Hooks::new(&repository, &config, (&sideband, &interrupts), options)?;
     let push = Push {
         cli,
         repository: &repository,
@@ -93,7 +92,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
         database: Database::open(&repository)?,
         shallow: &shallow,
         snapshot: &snapshot,
-        interrupts: Interrupts::listen()?,
+        interrupts,
         transaction: TransactionId::new(),
         sideband: &sideband,
         hooks,
@@ -150,7 +149,7 @@ impl Push<'_> {
         self.hooks.post_receive(&commands)?;
         self.hooks.post_update(&commands)?;
         drop(roots_for_hooks);
-        maintenance::run(self.repository, self.config, self.sideband)?;
+        maintenance::run(self.repository, self.config, self.sideband, &self.interrupts)?;
         if self.config.update_server_info
             && let Err(error) = maintenance::server_info::update(self.repository, self.config, &self.database)
         {
@@ -164,7 +163,7 @@ impl Push<'_> {
     }
 
     /// Read the pack into a quarantine, or say why it cannot be taken.
-    fn take_in(&self, mut input: BufReader<File>) -> Result<Quarantine, UnpackError> {
+    fn take_in(&self, input: BufReader<File>) -> Result<Quarantine, UnpackError> {
         let mut quarantine = self.quarantine().map_err(|error| UnpackError::no_quarantine(&error))?;
         let intake = Intake {
             repository: self.repository,
@@ -176,7 +175,7 @@ impl Push<'_> {
             reject_thin: self.cli.reject_thin_pack_for_testing,
             cut_off: &[self.shallow.roots(), &self.request.shallow].concat(),
         };
-        quarantine.is_closed = intake.receive(&mut input)?;
+        quarantine.is_closed = intake.receive(&mut lasting::Patient { input, interrupts: &self.interrupts })?;
         match quarantine.stage() {
             Ok(()) => Ok(quarantine),
             Err(error) if quarantine.is_made() => Err(UnpackError::not_written(&error, self.sideband)),

@@ -2,11 +2,15 @@
 
 pub mod support;
 
+use std::{io::Write, path::Path, time::Duration};
+
 use support::{
+    gits,
     observe::Outcome,
+    ours,
     push::push,
     scene::Scene,
-    server::{git_push, pushed},
+    server::{self, git_push, pushed},
 };
 
 fn scene() -> Scene {
@@ -210,4 +214,27 @@ fn the_line_is_kept_alive_while_a_hook_thinks() {
 fn the_line_may_fall_silent_where_that_is_wanted() {
     let push = push().config("receive.keepAlive", "0").update("refs/heads/main", "main", "next");
     assert_eq!(pushed(&push.hook("pre-receive", "sleep 2")).keepalives, 0);
+}
+
+#[test]
+fn a_client_that_takes_its_time_with_the_pack_is_left_in_peace() {
+    let push = push().config("receive.keepAlive", "1").update("refs/heads/main", "main", "next");
+    let request = push.bytes();
+    let said = |program: &Path| {
+        push.scene.save();
+        let mut child = server::start(program, &push);
+        let mut stdin = child.stdin.take().expect("piped");
+        let (first, rest) = request.split_at(request.len() - 30);
+        stdin.write_all(first).expect("the program reads");
+        // Longer than the silence that is broken later.
+        std::thread::sleep(Duration::from_millis(1500));
+        stdin.write_all(rest).expect("the program reads");
+        drop(stdin);
+        let outcome = Outcome::of(&push, &request, &child.wait_with_output().expect("the program ends"));
+        push.scene.restore();
+        (outcome.keepalives, outcome.report)
+    };
+    let (theirs, ours) = (said(&gits()), said(ours()));
+    assert_eq!(ours, theirs);
+    assert_eq!(ours.0, 0);
 }

@@ -156,6 +156,7 @@ impl Case<'_> {
             config: self.config,
             shallow: &Shallow::read(repository)?,
             is_closed: false,
+            interrupts: self.interrupts,
         };
         connectivity::check(&grounds, &self.sideband, false, &mut commands);
         Ok(!commands.iter().any(Command::is_refused))
@@ -163,7 +164,8 @@ impl Case<'_> {
 
     /// The hooks as the dead push would have run them.
     fn hooks<'f>(&'f self, found: &'f Found<'_>) -> Result<Hooks<'f>> {
-        let hooks = Hooks::new(found.repository, self.config, &self.sideband, &found.intent.options)?;
+        let hooks =
+            Hooks::new(found.repository, self.config, (&self.sideband, self.interrupts), &found.intent.options)?;
         hooks.show_certificate(found.intent.certificate.clone());
         Ok(hooks)
     }

@@ -37,12 +37,13 @@ use self::{
     locate::HookDirectory,
     runner::{Ending, Invocation, Limits, Output, Program},
 };
-use crate::{config::Config, repository::Repository, wire::sideband::Sideband};
+use crate::{config::Config, interrupt::Interrupts, repository::Repository, wire::sideband::Sideband};
 
 /// The hooks of a repository, as one push meets them.
 #[derive(Clone)]
 pub struct Hooks<'a> {
     sideband: Sideband,
+    interrupts: Interrupts,
     push_options: &'a [BString],
     configured: ConfiguredHooks<'a>,
     directory: HookDirectory,
@@ -121,11 +122,12 @@ impl<'a> Hooks<'a> {
     pub fn new(
         repository: &Repository,
         config: &'a Config,
-        sideband: &Sideband,
+        (sideband, interrupts): (&Sideband, &Interrupts),
         push_options: &'a [BString],
     ) -> Result<Self> {
         Ok(Hooks {
             sideband: sideband.clone(),
+            interrupts: interrupts.clone(),
             push_options,
             configured: ConfiguredHooks::read(&config.values)?,
             directory: HookDirectory::new(repository, config)?,
@@ -154,8 +156,9 @@ impl<'a> Hooks<'a> {
         self.certificate.get().map_or(&[], Vec::as_slice)
     }
 
-    /// What every program that is started for this push gets.
+    /// What every program gets that is started for this push, now: it may take its time.
     pub fn environment(&self) -> Vec<(OsString, OsString)> {
+        self.interrupts.lasts();
         [self.environment.get_or_init(environment::for_children).as_slice(), &self.added].concat()
     }
 

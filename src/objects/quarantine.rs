@@ -139,6 +139,8 @@ impl Quarantine {
         if let Some(directory) = self.directory.get() {
             return Ok(&directory.path);
         }
+        // There is something to be removed now, and more to come.
+        self.interrupts.listen();
         let held_off = self.interrupts.hold_off();
         let path = tempfile::Builder::new()
             .prefix("tmp_objdir-incoming-")

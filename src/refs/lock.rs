@@ -101,7 +101,12 @@ impl Locksmith<'_> {
                     vanished += 1;
                     self.make_parents(path, made)?;
                 }
-                Err(err) if err.kind() == ErrorKind::AlreadyExists && waiting.again() => {}
+                Err(err) if err.kind() == ErrorKind::AlreadyExists => {
+                    self.interrupts.lasts();
+                    if !waiting.again() {
+                        return Err(err);
+                    }
+                }
                 Err(err) => return Err(err),
             }
         }

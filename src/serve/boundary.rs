@@ -95,7 +95,8 @@ impl Push<'_> {
         let hidden = &HiddenRefs::new(&self.config.hide_refs);
         let alternates = &alternates::tips(self.repository, self.config);
         let tips = &Tips { repository: self.repository, snapshot, hidden, alternates };
-        let grounds = Grounds { database, tips, config: self.config, shallow, is_closed };
+        let interrupts = &self.interrupts;
+        let grounds = Grounds { database, tips, config: self.config, shallow, is_closed, interrupts };
         let is_cut_off = new_roots::assign(&grounds, &self.request.shallow, commands);
         if !self.cli.skip_connectivity_check {
             connectivity::check(&grounds, self.sideband, self.has_progress(), commands);

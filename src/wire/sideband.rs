@@ -35,14 +35,13 @@ struct Shared {
 struct Line {
     out: Box<dyn Write + Send>,
     last_write: Instant,
-    has_keepalive: bool,
     is_over: bool,
 }
 
 impl Sideband {
     /// A channel over `out`, which is the client's end (stdout); `multiplexed` if the client took side-band-64k.
     pub fn new(out: Box<dyn Write + Send>, multiplexed: bool) -> Self {
-        let line = Line { out, last_write: Instant::now(), has_keepalive: false, is_over: false };
+        let line = Line { out, last_write: Instant::now(), is_over: false };
         Sideband { shared: Arc::new(Shared { line: Mutex::new(line), ended: Condvar::new() }), multiplexed }
     }
 
@@ -54,17 +53,16 @@ impl Sideband {
     /// From now to [`finish`](Self::finish), send an empty packet on channel 1 whenever nothing was written for `interval`
     /// (`receive.keepAlive`), so that nothing between here and the client takes the connection for dead.
     ///
-    /// Without side-band there is nothing that could be sent, and no thread is started; nor is a second one.
-    pub fn keep_alive(&self, interval: Duration) -> io::Result<()> {
+    /// Without side-band there is nothing that could be sent, and no thread is started. Where none can be had the connection has
+    /// to live without. To be called once.
+    pub fn keep_alive(&self, interval: Duration) {
         let mut line = self.lock();
-        if !self.multiplexed || line.has_keepalive {
-            return Ok(());
+        if !self.multiplexed {
+            return;
         }
-        line.has_keepalive = true;
         line.last_write = Instant::now();
         let shared = self.shared.clone();
-        std::thread::Builder::new().name("keepalive".into()).spawn(move || shared.keep_alive(interval))?;
-        Ok(())
+        std::thread::Builder::new().name("keepalive".into()).spawn(move || shared.keep_alive(interval)).ok();
     }
 
     /// Tell the person who pushes, byte for byte. Failures are ignored: a client that went away changes nothing.
@@ -184,7 +182,7 @@ mod tests {
     fn silence_is_broken_until_the_final_flush() {
         let (sender, received) = channel();
         let sideband = Sideband::new(Box::new(Wire(sender)), true);
-        sideband.keep_alive(Duration::from_millis(1)).unwrap();
+        sideband.keep_alive(Duration::from_millis(1));
         assert_eq!(received.recv().unwrap(), b"0005\x01");
         sideband.tell(b"working\r");
         sideband.finish().unwrap();
@@ -198,7 +196,7 @@ mod tests {
     fn without_side_band_nothing_is_added() {
         let (sender, received) = channel();
         let sideband = Sideband::new(Box::new(Wire(sender)), false);
-        sideband.keep_alive(Duration::ZERO).unwrap();
+        sideband.keep_alive(Duration::ZERO);
         sideband.report(b"000eunpack ok\n0000").unwrap();
         sideband.finish().unwrap();
         drop(sideband);

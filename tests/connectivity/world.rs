@@ -267,7 +267,8 @@ impl World {
         let shallow = Shallow::read(&repository).expect("well formed");
         let tips = Tips { repository: &repository, snapshot: &snapshot, hidden: &hidden, alternates: &alternates };
         let (database, tips, config, shallow) = (&database, &tips, &config, &shallow);
-        let grounds = Grounds { database, tips, config, shallow, is_closed: false };
+        let interrupts = &Interrupts::default();
+        let grounds = Grounds { database, tips, config, shallow, is_closed: false, interrupts };
         let said = Said::default();
         let mut commands: Vec<_> =
             commands.iter().map(|(name, old, new)| Command::new(*old, *new, name.as_str())).collect();

@@ -31,6 +31,7 @@ use super::{database::Database, history::History, shallow::Shallow};
 use crate::{
     command::{Command, Refusal},
     config::Config,
+    interrupt::Interrupts,
     wire::sideband::Sideband,
 };
 
@@ -46,6 +47,8 @@ pub struct Grounds<'a> {
     pub shallow: &'a Shallow,
     /// True if the objects in quarantine are known to name none but each other: then what they reach is there.
     pub is_closed: bool,
+    /// What is told of a walk that lasts.
+    pub interrupts: &'a Interrupts,
 }
 
 /// Refuse each command whose new value reaches something that is not there (`missing necessary objects`).
@@ -115,7 +118,7 @@ impl<'a> Check<'a> {
             tips: grounds.tips,
             current: commands.iter().filter_map(|command| grounds.tips.current(command)).collect(),
             promised: RefCell::new(Promised::open(repository, grounds.config, grounds.database)),
-            progress: Progress::new(sideband),
+            progress: Progress::new(sideband, grounds.interrupts),
             hash: repository.hash,
         }
     }

@@ -67,6 +67,7 @@ pub fn index(
     };
     let Decoded { mut rows, large, mut visit, mut trailer } =
         decode(input, header, limit, hash, (&file, true), examine)?;
+    intake.quarantine.interrupts.lasts();
     visit.visit_large(&file, &rows, &large)?;
     if large.iter().any(|&row| rows.kind(row) != Some(Kind::Blob)) {
         visit.links.give_up();

@@ -57,6 +57,9 @@ pub fn unpack(
     };
     let Decoded { mut rows, large, mut visit, .. } =
         decode(input, header, limit, intake.repository.hash, (&file, header.1 >= THREADED), loosen)?;
+    if intake.quarantine.is_made() {
+        intake.quarantine.interrupts.lasts();
+    }
     for row in large {
         let Base::None(kind) = rows.get(row).base else { continue };
         let mut entries = Entries::new(&file, &rows);

@@ -84,6 +84,7 @@ fn check_slot(
         // A directory where the loose file is to be would bar it in the end; it may be there for a moment only.
         let mut waiting = Waiting::new(site.config.ref_lock_timeout);
         while !remove_empty_tree(&site.paths.loose(name)) && !edit.is_deletion() {
+            site.locksmith.interrupts.lasts();
             if !waiting.again() {
                 return Err(conflicts::blocking(name, edit, site));
             }

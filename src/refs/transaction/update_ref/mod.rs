@@ -130,6 +130,7 @@ impl<'a> Session<'a> {
 
     /// Have git lock and check the edits that stand.
     fn open(&mut self) -> Result<(), Aborted> {
+        self.site.locksmith.interrupts.lasts();
         let mut waiting = Waiting::new(self.site.config.ref_lock_timeout);
         let mut for_vote = Waiting::new(Some(self.site.config.balanced_timeout.unwrap_or(LONG)));
         loop {
