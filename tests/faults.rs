@@ -24,7 +24,7 @@ use support::{
 const CALLS: &str = "open,openat,read,pread64,write,pwrite64,writev,rename,renameat,renameat2,link,linkat,symlink,symlinkat,\
                      readlink,readlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,fsync,fdatasync,syncfs,ftruncate,fallocate,\
                      utimensat,chmod,fchmod,fchmodat,flock,copy_file_range,getdents64,statx,newfstatat,lseek,fcntl,mmap,\
-                     pipe2,clone3,poll,wait4";
+                     pipe2,clone3,poll,wait4,pidfd_open";
 
 const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EINTR", "EMFILE", "EACCES"];
 
@@ -235,14 +235,10 @@ fn what_cannot_be_removed_is_known_by_its_journal() {
 fn a_hook_that_nobody_can_follow_is_ended_and_told_so() {
     let Some(strace) = optional_program("strace", "strace") else { return };
     let balanced = make(LOOSE, Manner::Balanced);
-    let starts = calls(&strace, &balanced, Manner::Balanced, "clone,clone3,vfork", |_| true);
-    let hooks = calls(&strace, &balanced, Manner::Balanced, "clone,clone3,vfork", |line| {
-        line.contains("VFORK") || line.starts_with("vfork")
-    });
-    let first = starts.iter().position(|start| *start == hooks[0]).expect("the hook");
+    // For its end, by a call that fails.
+    let waits = calls(&strace, &balanced, Manner::Balanced, "poll", |line| line.contains("pidfd"));
     balanced.hook(r#"[ "$1" = aborted ] || exec sleep 1000; echo "$1" >>"$SEEN""#);
-    // The thread that waits for its end.
-    let program = fail_at(&strace, &(starts[first + 1].clone(), "EAGAIN"), &program());
+    let program = fail_at(&strace, &(waits[0].clone(), "EIO"), &program());
     push(&balanced, Manner::Balanced, &program, &LOOSE.refs);
     let server = balanced.path("server.git");
     let works_there = |process: &std::fs::DirEntry| {

@@ -6,12 +6,13 @@ pub mod support;
 use std::{
     fs,
     io::{Read, Write},
+    os::unix::fs::PermissionsExt,
     process::Stdio,
 };
 
 use support::{
     observe::Outcome,
-    ours,
+    optional_program, ours,
     push::{Push, push},
     server,
 };
@@ -35,6 +36,21 @@ fn a_hook_may_say_100_megabytes() {
     let outcome = server::pushed(&push);
     accepted(&outcome);
     assert_eq!(outcome.told.len(), 100_000_004);
+}
+
+#[test]
+fn hooks_are_waited_for_where_the_kernel_cannot_poll_a_process() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    let push =
+        one_commit().hook("pre-receive", "cat >/dev/null; echo asked").hook("post-receive", "sleep 0.1; echo told");
+    let old = format!("{} -f -qq -o /dev/null -e trace=pidfd_open -e inject=pidfd_open:error=ENOSYS", strace.display());
+    let script = push.scene.path("old-kernel.sh");
+    fs::write(&script, format!("#!/bin/sh\nexec {old} '{}' \"$@\"\n", ours().display())).expect("a script");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("chmod");
+    let request = push.bytes();
+    let outcome = Outcome::of(&push, &request, &server::run(&script, &push, &request));
+    accepted(&outcome);
+    assert_eq!(outcome.told, "asked\ntold\n");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     command::Command,
     config::Config,
-    hooks::{Answer, Hooks, balanced_update::Phase, runner::Limits},
+    hooks::{Answer, Hooks, balanced_update::Phase, conversation::Limits},
     interrupt::Interrupts,
     objects::{
         connectivity::{self, Grounds, Tips},

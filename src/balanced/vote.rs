@@ -10,7 +10,7 @@ use super::{ballot::Ballot, intent::Intent, recover::Asked, settle::settle, surv
 use crate::{
     command::Refusal,
     config::Config,
-    hooks::{Answer, Hooks, balanced_update::Phase, runner::Limits},
+    hooks::{Answer, Hooks, balanced_update::Phase, conversation::Limits},
     interrupt::{Diverted, Interrupts},
     objects::{quarantine::Quarantine, shallow::change::NewRoots},
     refs::{

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::gpg::is_trust_level;
 use crate::{
     config::{Settings, setting::Setting},
-    hooks::runner::{Ending, converse},
+    hooks::conversation::{Ending, converse},
     system_error, trace,
 };
 

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Answer, Hooks, runner::Limits};
+use super::{Answer, Hooks, conversation::Limits};
 use crate::balanced::ballot::Ballot;
 
 /// The name of the hook.

@@ -55,7 +55,8 @@ fn gits() -> impl Iterator<Item = PathBuf> {
 
 /// The exec path of the program `git`, as `make install` and the distributions lay it out.
 fn belonging_to(git: &Path) -> Option<PathBuf> {
-    let git = git.canonicalize().ok().filter(|path| path.is_file())?;
+    // To look is cheaper than to resolve, and most of `PATH` has none.
+    let git = git.is_file().then(|| git.canonicalize().ok())??;
     let bin = git.parent()?;
     if bin.file_name() == Some(OsStr::new("git-core")) {
         return Some(bin.to_owned());

@@ -4,6 +4,7 @@
 
 pub mod balanced_update;
 pub mod configured;
+pub mod conversation;
 pub mod environment;
 pub mod leftovers;
 pub mod locate;
@@ -33,9 +34,10 @@ use bstr::BString;
 
 use self::{
     configured::ConfiguredHooks,
+    conversation::{Ending, Limits},
     leftovers::Leftovers,
     locate::HookDirectory,
-    runner::{Ending, Invocation, Limits, Output, Program},
+    runner::{Invocation, Output, Program},
 };
 use crate::{config::Config, interrupt::Interrupts, repository::Repository, wire::sideband::Sideband};
 

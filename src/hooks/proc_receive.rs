@@ -15,8 +15,9 @@ use bstr::{BString, ByteSlice};
 
 use super::{
     Hooks,
+    conversation::{self, Ending},
     proc_receive_answer::Answered,
-    runner::{self, Ending, Invocation, Program},
+    runner::{self, Invocation, Program},
 };
 use crate::{
     command::{Command, Refusal, Writer},
@@ -136,7 +137,7 @@ impl Hooks<'_> {
         let streams = child.stdin.take().zip(child.stdout.take()).context(failed)?;
         let (heard, ended) = thread::scope(|scope| {
             let talk = scope.spawn(move || converse(streams.0, streams.1, script));
-            let ended = runner::converse(&mut child, &[], reader, |bytes| self.sideband.tell(bytes), None);
+            let ended = conversation::converse(&mut child, &[], reader, |bytes| self.sideband.tell(bytes), None);
             (talk.join().unwrap_or_else(|panic| resume_unwind(panic)), ended)
         });
         let (ending, rest) = ended.context("cannot follow 'proc-receive'")?;
