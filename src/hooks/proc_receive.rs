@@ -136,9 +136,10 @@ impl Hooks<'_> {
         let Some(mut child) = started else { return Ok(None) };
         let streams = child.stdin.take().zip(child.stdout.take()).context(failed)?;
         let (heard, ended) = thread::scope(|scope| {
-            let talk = scope.spawn(move || converse(streams.0, streams.1, script));
+            let talk = thread::Builder::new().spawn_scoped(scope, move || converse(streams.0, streams.1, script));
             let ended = conversation::converse(&mut child, &[], reader, |bytes| self.sideband.tell(bytes), None);
-            (talk.join().unwrap_or_else(|panic| resume_unwind(panic)), ended)
+            let heard = talk.context("cannot talk to 'proc-receive'");
+            (heard.and_then(|talk| talk.join().unwrap_or_else(|panic| resume_unwind(panic))), ended)
         });
         let (ending, rest) = ended.context("cannot follow 'proc-receive'")?;
         if let Some(rest) = rest {
@@ -175,13 +176,13 @@ fn converse(mut stdin: impl Write + Send, stdout: impl Read, script: &Script) ->
     }
     thread::scope(|scope| {
         // Beside the reading: a hook may answer before it has read all.
-        let saying = scope.spawn(move || {
+        let saying = thread::Builder::new().spawn_scoped(scope, move || {
             stdin.write_all(&script.commands).map_err(|_| "fail to write commands to proc-receive hook")?;
             if wants_options {
                 stdin.write_all(&script.push_options).map_err(|_| "fail to write push-options to proc-receive hook")?;
             }
             Ok::<_, &str>(())
-        });
+        })?;
         let report = read_report(&mut reader);
         match saying.join().unwrap_or_else(|panic| resume_unwind(panic)) {
             Ok(()) => report,

@@ -11,6 +11,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -72,11 +73,13 @@ pub fn resolve<'p, V: Visit>(
     };
     // A few roots are not worth a thread.
     let threads = settings.threads.min(plan.roots.len() / 16).max(1);
-    std::thread::scope(|scope| -> Result<()> {
+    thread::scope(|scope| -> Result<()> {
         let mut others = Vec::new();
         for _ in 1..threads {
             let (mut worker, next) = (worker(visit.clone()), &next);
-            others.push(scope.spawn(move || worker.run(next)));
+            // Where no more can be had, those that there are do it all.
+            let Ok(other) = thread::Builder::new().spawn_scoped(scope, move || worker.run(next)) else { break };
+            others.push(other);
         }
         let mut mine = worker(visit);
         let mut outcome = mine.run(&next);
