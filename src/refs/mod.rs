@@ -6,6 +6,7 @@ pub mod aliases;
 pub mod alternates;
 pub mod checkout;
 pub mod date;
+pub mod entry;
 pub mod git_lock;
 pub mod identity;
 pub mod lock;
