@@ -16,6 +16,7 @@ use super::{
     loose::{self, Loose},
     name,
     packed::{Checked, Packed},
+    scan,
 };
 use crate::repository::{RefFormat, Repository};
 
@@ -96,7 +97,7 @@ impl Snapshot {
                 .with_context(|| format!("cannot read the refs, which are stored as {format}"))?;
             return Ok((Snapshot { loose: Vec::new(), packed: Some(packed), hash, begun }, false));
         }
-        let found = loose::scan(repository)?;
+        let found = scan::scan(repository)?;
         let same = known.filter(Packed::is_current);
         let is_same_file = same.is_some();
         let packed = match same {
