@@ -6,6 +6,7 @@
 
 mod checked;
 mod header;
+mod in_order;
 mod lines;
 
 use std::{
@@ -22,6 +23,7 @@ use self::header::Header;
 pub use self::{
     checked::Checked,
     header::Peeled,
+    in_order::InOrder,
     lines::{Line, Lines},
 };
 
