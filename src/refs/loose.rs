@@ -1,8 +1,9 @@
 //! A loose ref: one small file below `refs/`. They are never written here.
 
 use std::{
-    os::fd::AsFd,
-    os::unix::ffi::OsStrExt,
+    fs::File,
+    io::Read,
+    os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
@@ -21,6 +22,9 @@ use crate::repository::Repository;
 
 /// A ref's file holds an object id, or `ref: ` and a name; nothing that is longer, in bytes, is one.
 const MAX_SIZE: usize = 8 * 1024;
+
+/// Nearly all take less than this.
+const USUAL_SIZE: usize = 256;
 
 /// What the file of a ref says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,25 +45,16 @@ pub fn path(repository: &Repository, name: &BStr) -> PathBuf {
     root.join(Path::new(std::ffi::OsStr::from_bytes(name)))
 }
 
-/// Room for the file of a ref.
-pub(super) struct Buffer([u8; MAX_SIZE]);
-
-impl Default for Buffer {
-    fn default() -> Self {
-        Buffer([0; MAX_SIZE])
-    }
-}
-
 /// Read the loose ref of the full `name`, which must be well formed.
 pub fn read_ref(repository: &Repository, name: &BStr) -> Loose {
-    let (path, mut buffer) = (path(repository, name), Buffer::default());
-    match open(AT_FDCWD, &path, OFlag::O_NOFOLLOW, repository.hash, &mut buffer) {
+    let path = path(repository, name);
+    match open(AT_FDCWD, &path, OFlag::O_NOFOLLOW, repository.hash) {
         Err(Errno::ELOOP) => {}
         read => return read.unwrap_or(Loose::Broken),
     }
     match readlinkat(AT_FDCWD, &path) {
         Ok(target) if is_symref(target.as_bytes()) => Loose::Symbolic(target.as_bytes().into()),
-        _ => read_file(AT_FDCWD, &path, repository.hash, &mut buffer),
+        _ => read_file(AT_FDCWD, &path, repository.hash),
     }
 }
 
@@ -69,29 +64,39 @@ pub(super) fn is_symref(target: &[u8]) -> bool {
 }
 
 /// Read the ref at `path`, symbolic links followed.
-pub(super) fn read_file<P>(dir: impl AsFd, path: &P, hash: gix::hash::Kind, buffer: &mut Buffer) -> Loose
+pub(super) fn read_file<P>(dir: impl AsFd, path: &P, hash: gix::hash::Kind) -> Loose
 where
     P: NixPath + ?Sized,
 {
-    open(dir, path, OFlag::empty(), hash, buffer).unwrap_or(Loose::Broken)
+    open(dir, path, OFlag::empty(), hash).unwrap_or(Loose::Broken)
 }
 
 /// One open, one read and one close for any ref but a hostile one. O_NONBLOCK: a named pipe must not hold the push.
-fn open<P>(dir: impl AsFd, path: &P, how: OFlag, hash: gix::hash::Kind, buffer: &mut Buffer) -> Result<Loose, Errno>
+fn open<P>(dir: impl AsFd, path: &P, how: OFlag, hash: gix::hash::Kind) -> Result<Loose, Errno>
 where
     P: NixPath + ?Sized,
 {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | how;
     let file = match openat(dir, path, flags, Mode::empty()) {
-        Ok(file) => file,
+        Ok(file) => File::from(file),
         // Ten thousand times over where as many refs are created.
         Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(Loose::Absent),
         Err(err) => return Err(err),
     };
-    match read(&file, &mut buffer.0) {
-        Ok(len) if len < MAX_SIZE => Ok(parse(&buffer.0[..len], hash)),
+    let mut start = [0; USUAL_SIZE];
+    match read(&file, &mut start) {
+        Ok(len) if len < USUAL_SIZE => Ok(parse(&start[..len], hash)),
+        Ok(_) => Ok(read_on(start.to_vec(), file, hash)),
         Err(Errno::EISDIR) => Ok(Loose::Absent),
-        _ => Ok(Loose::Broken),
+        Err(_) => Ok(Loose::Broken),
+    }
+}
+
+/// Read what follows the `content` that was read of `file`.
+fn read_on(mut content: Vec<u8>, file: File, hash: gix::hash::Kind) -> Loose {
+    match file.take((MAX_SIZE - content.len()) as u64).read_to_end(&mut content) {
+        Ok(_) if content.len() < MAX_SIZE => parse(&content, hash),
+        _ => Loose::Broken,
     }
 }
 

@@ -19,7 +19,7 @@ use nix::{
 };
 
 use super::{
-    loose::{self, Buffer, Loose},
+    loose::{self, Loose},
     name,
 };
 use crate::repository::Repository;
@@ -176,7 +176,6 @@ fn found(kind: FileType, symref: impl FnOnce() -> Option<BString>) -> Found {
 /// Read these `files`, and sort what they say by name.
 fn read(files: &[File], directories: &[PathBuf], hash: gix::hash::Kind) -> Vec<(BString, Loose)> {
     let mut found = Vec::with_capacity(files.len());
-    let mut buffer = Buffer::default();
     for neighbours in files.chunk_by(|a, b| a.directory == b.directory) {
         let path = &directories[neighbours[0].directory];
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -184,8 +183,8 @@ fn read(files: &[File], directories: &[PathBuf], hash: gix::hash::Kind) -> Vec<(
         for File { name, .. } in neighbours {
             let file = OsStr::from_bytes(name.rfind_byte(b'/').map_or(name, |end| &name[end + 1..]));
             let loose = match &handle {
-                Some(handle) => loose::read_file(handle, file, hash, &mut buffer),
-                None => loose::read_file(AT_FDCWD, &path.join(file), hash, &mut buffer),
+                Some(handle) => loose::read_file(handle, file, hash),
+                None => loose::read_file(AT_FDCWD, &path.join(file), hash),
             };
             if loose != Loose::Absent {
                 found.push((name.clone(), loose));

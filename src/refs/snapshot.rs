@@ -157,11 +157,6 @@ impl<'a> Entries<'a> {
     pub fn finish(self) -> Result<()> {
         self.packed.finish()
     }
-
-    #[inline]
-    fn take_packed(&mut self) -> Option<Entry<'a>> {
-        self.next_packed.take().or_else(|| self.packed.next())
-    }
 }
 
 impl<'a> Iterator for Entries<'a> {
@@ -169,8 +164,13 @@ impl<'a> Iterator for Entries<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        while let Some((loose, others)) = self.loose.split_first() {
-            if let Some(packed) = self.take_packed() {
+        loop {
+            let packed = match self.next_packed.take() {
+                None => self.packed.next(),
+                taken => taken,
+            };
+            let Some((loose, others)) = self.loose.split_first() else { return packed };
+            if let Some(packed) = packed {
                 match packed.name().cmp(loose.entry().name()) {
                     Ordering::Less => return Some(packed),
                     // The loose ref hides it.
@@ -183,7 +183,6 @@ impl<'a> Iterator for Entries<'a> {
                 return Some(loose.entry());
             }
         }
-        self.take_packed()
     }
 }
 
