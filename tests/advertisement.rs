@@ -11,11 +11,11 @@ use std::{
     thread,
 };
 
-use support::{gits, ours, scene::Scene};
+use support::{gits, ours as ours_program, scene::Scene};
 
 /// Both programs' advertisements of `server.git`, ours first.
 fn advertised(scene: &Scene, environment: &[(&str, &str)], configuration: &[&str]) -> [Output; 2] {
-    [ours().to_owned(), gits()].map(|program| {
+    [ours_program().to_owned(), gits()].map(|program| {
         let mut command = scene.command(".", program);
         command.args(["--http-backend-info-refs", "server.git"]).envs(environment.iter().copied());
         command.env("GIT_CONFIG_COUNT", configuration.len().to_string());
@@ -320,7 +320,31 @@ fn a_malformed_packed_refs_is_an_error_that_names_file_and_line() {
         let path = scene.path("server.git/packed-refs").canonicalize().unwrap();
         assert_eq!(String::from_utf8_lossy(&gits.stderr), complain("./packed-refs"));
         assert_eq!(String::from_utf8_lossy(&ours.stderr), complain(path.to_str().unwrap()));
+        // Nor is it taken for good where nobody is told of the refs.
+        let mut unheard = scene.command(".", ours_program());
+        let unheard = unheard.args(["--stateless-rpc", "server.git"]).stdin(Stdio::null()).output().unwrap();
+        if !complaint.is_empty() {
+            assert_eq!((unheard.status.code(), unheard.stderr), (Some(128), ours.stderr));
+        }
     }
+}
+
+#[test]
+fn a_malformed_line_behind_many_others_ends_the_advertisement() {
+    let scene = Scene::new("sha1", "files");
+    let id = scene.git("server.git", &["rev-parse", "main"]);
+    let lines: String = (0..20_000).map(|at| format!("{id} refs/heads/topic-{at:05}\n")).collect();
+    scene.write("server.git/packed-refs", &format!("# pack-refs with: sorted \n{lines}what\n{id} refs/tags/z\n"));
+    let [ours, gits] = advertised(&scene, &[], &[]);
+    assert_eq!([&ours, &gits].map(|output| output.status.code()), [Some(128); 2]);
+    let complaint = String::from_utf8_lossy(&ours.stderr).into_owned();
+    assert!(complaint.starts_with("fatal: unexpected line in ") && complaint.ends_with(": what\n"), "{complaint}");
+    // What was told before is what git tells, and no client takes it for the whole.
+    assert!(!ours.stdout.ends_with(b"0000"));
+    let of_refs =
+        |output: &Output| String::from_utf8_lossy(&output.stdout).lines().skip(2).map(str::to_owned).collect();
+    let [told, gits]: [Vec<String>; 2] = [&ours, &gits].map(of_refs);
+    assert!(gits.starts_with(&told) && !told.is_empty());
 }
 
 #[test]
