@@ -39,7 +39,7 @@ use crate::{
     repository::Repository,
     system_error,
     trace::{self, session},
-    wire::{advertise::advertise, report, request::Request, sideband::Sideband},
+    wire::{advertise::advertise, client::Client, report, request::Request, sideband::Sideband},
 };
 
 /// How many bytes of the client's are read at a time.
@@ -54,8 +54,10 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let seed = config.cert_nonce_seed.as_ref().map(|seed| seed.as_bstr());
     let nonce = seed.map(|seed| Nonce::issue(repository.given.as_ref(), repository.hash, seed)).transpose()?;
     if cli.http_backend_info_refs || !cli.stateless_rpc {
-        let (roots, out) = (shallow.roots(), &mut io::stdout());
-        advertise(&repository, &config, &snapshot, roots, nonce.as_ref(), session::id(), out)?;
+        advertise(&repository, &config, &snapshot, shallow.roots(), nonce.as_ref(), session::id(), &mut Client)?;
+    } else {
+        // What nobody was told of is to be as sound.
+        snapshot.check()?;
     }
     if cli.http_backend_info_refs {
         return Ok(());
@@ -73,7 +75,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
         trace::transfer("client-sid", session);
     }
     let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
-    let mut has_waited = !cli.stateless_rpc;
+    let mut has_waited = snapshot.is_old();
     if let Some(beside) = &mut beside {
         let names = request.commands.iter().map(|command| full_name(&repository, command.name()));
         has_waited |= beside.wait_if_it_concerns(names, &repository, &config);

@@ -3,16 +3,19 @@
 pub mod support;
 
 use std::{
+    ffi::OsStr,
     fs,
-    os::unix::fs::symlink,
+    os::unix::{ffi::OsStrExt, fs::symlink},
     process::{Output, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
-use support::{gits, ours, scene::Scene};
+use support::{gits, ours as ours_program, scene::Scene};
 
 /// Both programs' advertisements of `server.git`, ours first.
 fn advertised(scene: &Scene, environment: &[(&str, &str)], configuration: &[&str]) -> [Output; 2] {
-    [ours().to_owned(), gits()].map(|program| {
+    [ours_program().to_owned(), gits()].map(|program| {
         let mut command = scene.command(".", program);
         command.args(["--http-backend-info-refs", "server.git"]).envs(environment.iter().copied());
         command.env("GIT_CONFIG_COUNT", configuration.len().to_string());
@@ -139,6 +142,67 @@ fn loose_files_that_are_no_refs_are_shown_as_git_shows_them() {
 }
 
 #[test]
+fn many_loose_refs_are_read_as_few_are() {
+    let scene = Scene::new("sha1", "files");
+    let main = scene.git("server.git", &["rev-parse", "main"]);
+    let heads = scene.path("server.git/refs/heads");
+    // In one directory, in a few large ones, and in many small ones: whatever part of them a thread gets.
+    for at in 0..3000 {
+        let content = match at % 20 {
+            7 => "no ref".into(),
+            11 => format!("ref: refs/heads/one/{:04}", at + 3),
+            13 => "ref: refs/heads/nowhere".into(),
+            _ => format!("{main}\n"),
+        };
+        let directory = match at {
+            0..1000 => "one".into(),
+            1000..2000 => format!("some/{}", at % 7),
+            _ => format!("many/{}", at % 600),
+        };
+        fs::create_dir_all(heads.join(&directory)).unwrap();
+        fs::write(heads.join(format!("{directory}/{at:04}")), content).unwrap();
+        if at % 50 == 0 {
+            fs::write(heads.join(&directory).join(OsStr::from_bytes(b"not-\xfftext")), &main).unwrap();
+            fs::write(heads.join(format!("{directory}/{at:04}.lock")), &main).unwrap();
+            symlink("refs/heads/main", heads.join(format!("{directory}/{at:04}-link"))).unwrap();
+            nix::unistd::mkfifo(&heads.join(format!("{directory}/{at:04}-pipe")), nix::sys::stat::Mode::S_IRWXU)
+                .unwrap();
+        }
+    }
+    assert!(same(&scene).lines().count() > 2700);
+}
+
+#[test]
+fn directories_that_vanish_meanwhile_hurt_nobody() {
+    let scene = Scene::new("sha1", "files");
+    let main = scene.git("server.git", &["rev-parse", "main"]);
+    let heads = scene.path("server.git/refs/heads");
+    let make = |directory: &str| {
+        fs::create_dir_all(heads.join(directory)).unwrap();
+        for at in 0..600 {
+            fs::write(heads.join(directory).join(at.to_string()), &main).unwrap();
+        }
+    };
+    make("stays");
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                make("comes/and/goes");
+                fs::remove_dir_all(heads.join("comes")).unwrap();
+            }
+        });
+        for _ in 0..30 {
+            let [ours, _] = advertised(&scene, &[], &[]);
+            let shown = String::from_utf8_lossy(&ours.stdout).into_owned();
+            assert!(ours.status.success(), "{}", String::from_utf8_lossy(&ours.stderr));
+            assert_eq!(shown.matches(" refs/heads/stays/").count(), 600);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
 fn symbolic_refs_are_followed_as_far_as_git_follows_them() {
     let scene = Scene::new("sha1", "files");
     for at in 0..7 {
@@ -206,7 +270,27 @@ fn a_large_packed_refs_is_merged_with_loose_refs() {
     for at in [0, 17, 2999, 4000] {
         scene.write(&format!("server.git/refs/heads/topic-{at:04}"), &"2".repeat(40));
     }
-    assert!(same(&scene).len() > 64 * 3000);
+    let count = same(&scene).lines().count();
+    assert!(count > 3000);
+    // Between lines as git writes them some by another hand, and some with names that ask for a closer look.
+    let upper = id.to_uppercase();
+    for at in (0..3000).step_by(150) {
+        let of = |number: usize| format!("refs/heads/topic-{number:04}");
+        let odd = [
+            (id.as_str(), " ", format!("{}-v1.2.lockx", of(at))),
+            (&id, " ", format!("{}.lock", of(at + 1))),
+            (&id, "\t", format!("{}-tab", of(at + 2))),
+            (&upper, " ", format!("{}-capitals", of(at + 3))),
+            (&id, " ", format!("{}..dots", of(at + 4))),
+            (&id, " ", format!("{}\u{e4}", of(at + 5))),
+        ];
+        for (number, (id, blank, name)) in odd.into_iter().enumerate() {
+            let end = format!("{}\n", of(at + number));
+            lines = lines.replace(&end, &format!("{end}^{id}\n{id}{blank}{name}\n"));
+        }
+    }
+    scene.write("server.git/packed-refs", &lines);
+    assert_eq!(same(&scene).lines().count(), count + 20 * 6);
 }
 
 #[test]
@@ -236,7 +320,31 @@ fn a_malformed_packed_refs_is_an_error_that_names_file_and_line() {
         let path = scene.path("server.git/packed-refs").canonicalize().unwrap();
         assert_eq!(String::from_utf8_lossy(&gits.stderr), complain("./packed-refs"));
         assert_eq!(String::from_utf8_lossy(&ours.stderr), complain(path.to_str().unwrap()));
+        // Nor is it taken for good where nobody is told of the refs.
+        let mut unheard = scene.command(".", ours_program());
+        let unheard = unheard.args(["--stateless-rpc", "server.git"]).stdin(Stdio::null()).output().unwrap();
+        if !complaint.is_empty() {
+            assert_eq!((unheard.status.code(), unheard.stderr), (Some(128), ours.stderr));
+        }
     }
+}
+
+#[test]
+fn a_malformed_line_behind_many_others_ends_the_advertisement() {
+    let scene = Scene::new("sha1", "files");
+    let id = scene.git("server.git", &["rev-parse", "main"]);
+    let lines: String = (0..20_000).map(|at| format!("{id} refs/heads/topic-{at:05}\n")).collect();
+    scene.write("server.git/packed-refs", &format!("# pack-refs with: sorted \n{lines}what\n{id} refs/tags/z\n"));
+    let [ours, gits] = advertised(&scene, &[], &[]);
+    assert_eq!([&ours, &gits].map(|output| output.status.code()), [Some(128); 2]);
+    let complaint = String::from_utf8_lossy(&ours.stderr).into_owned();
+    assert!(complaint.starts_with("fatal: unexpected line in ") && complaint.ends_with(": what\n"), "{complaint}");
+    // What was told before is what git tells, and no client takes it for the whole.
+    assert!(!ours.stdout.ends_with(b"0000"));
+    let of_refs =
+        |output: &Output| String::from_utf8_lossy(&output.stdout).lines().skip(2).map(str::to_owned).collect();
+    let [told, gits]: [Vec<String>; 2] = [&ours, &gits].map(of_refs);
+    assert!(gits.starts_with(&told) && !told.is_empty());
 }
 
 #[test]

@@ -24,7 +24,16 @@ pub struct Place<'a> {
     /// The git directory, links in its path resolved.
     pub git_dir: &'a Path,
     /// Its configuration, and that of the worktree where `extensions.worktreeConfig` asks for it.
-    pub files: &'a [PathBuf],
+    pub files: &'a [ConfigFile],
+}
+
+/// A file of configuration that was read.
+#[derive(Debug)]
+pub struct ConfigFile {
+    /// As messages name it.
+    pub path: PathBuf,
+    /// Nothing where there is no such file.
+    pub bytes: Vec<u8>,
 }
 
 impl Settings {
@@ -60,7 +69,7 @@ impl Reading<'_> {
             self.optional_file(&global, true)?;
         }
         for file in self.place.map_or(&[][..], |place| place.files) {
-            self.optional_file(file, false)?;
+            self.file(file.path.as_path().into(), &file.bytes)?;
         }
         self.environment()
     }

@@ -33,7 +33,8 @@ pub fn update(repository: &Repository, config: &Config, database: &Database) -> 
 fn refs(snapshot: &Snapshot, database: &Database) -> Result<Vec<u8>> {
     let mut lines = Vec::new();
     let mut buffer = Vec::new();
-    for entry in snapshot.entries() {
+    let mut entries = snapshot.entries();
+    for entry in entries.by_ref() {
         let id = entry.id();
         if id.is_null() {
             continue;
@@ -49,6 +50,7 @@ fn refs(snapshot: &Snapshot, database: &Database) -> Result<Vec<u8>> {
             push_line(&mut lines, target, &[entry.name(), b"^{}"])?;
         }
     }
+    entries.finish()?;
     Ok(lines)
 }
 

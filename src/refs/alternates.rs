@@ -79,9 +79,10 @@ fn read(dir: &Path, repository: &Repository, config: &Config, tips: &mut Vec<Obj
             || config.alternate_refs_prefixes.iter().any(|pattern| matches(pattern.as_ref(), name))
     };
     let snapshot = Snapshot::read(&alternate)?;
-    let named = snapshot.entries().filter(|entry| wanted(entry.name())).map(|entry| entry.id());
+    let mut entries = snapshot.entries();
+    let named = entries.by_ref().filter(|entry| wanted(entry.name())).map(|entry| entry.id());
     tips.extend(named.filter(|id| !id.is_null()));
-    Ok(())
+    entries.finish()
 }
 
 /// As git-for-each-ref takes a pattern: whole path parts from the start, or a glob.

@@ -2,6 +2,9 @@
 
 use bstr::{BStr, ByteSlice};
 
+/// What no component may end in.
+const LOCK: &[u8] = b".lock";
+
 /// True if `name` is well formed in the sense of git-check-ref-format, without `--allow-onelevel`.
 pub fn is_well_formed(name: &BStr) -> bool {
     name.contains(&b'/') && is_well_formed_one_level(name)
@@ -26,7 +29,8 @@ fn is_usual(name: &BStr) -> bool {
             _ => return false,
         }
     }
-    !after_separator && name.contains(&b'/') && !name.contains_str(".lock")
+    // A loop of its own: to set up a search for words takes longer than such a name.
+    !after_separator && name.contains(&b'/') && !name.windows(LOCK.len()).any(|part| part == LOCK)
 }
 
 /// True if a client must not push to `name`, which is what `funny refname` in the report means: it must start with
@@ -44,7 +48,7 @@ pub fn is_per_worktree(name: &BStr) -> bool {
 
 /// The names of which `name` would be a part of the directory: `refs`, `refs/heads` for `refs/heads/main`.
 pub fn prefixes(name: &BStr) -> impl Iterator<Item = &BStr> {
-    name.find_iter(b"/").map(move |at| name[..at].as_bstr())
+    name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(move |(at, _)| name[..at].as_bstr())
 }
 
 #[cfg(test)]

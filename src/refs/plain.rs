@@ -3,28 +3,34 @@
 //! This runs over every ref of the repository. All questions are put to sixteen bytes at once, in sums without branches of
 //! which the compiler makes vectors: the answer for a byte is 0 for yes.
 
-use bstr::ByteSlice;
-
 /// How many bytes are looked at together.
 const WIDTH: usize = 16;
 
 /// How many bytes the line of the ref at the start of `rest` takes, and how many what it peels to, if all of it is as git
-/// writes it and its name is a usual one: the quick answer for nearly every ref.
+/// writes it and its name is a usual one: the quick answer for nearly every ref. The last of a file may get none.
+///
+/// Where the line ends is found out first and by itself, so that a processor need not wait for the other answers before it
+/// begins with the next line.
 #[inline]
 pub fn ref_len(rest: &[u8], hex_len: usize) -> Option<(usize, usize)> {
     let (hex, behind) = rest.split_at_checked(hex_len)?;
     let (b' ', name) = behind.split_first()? else { return None };
-    let name_len = usual_name_len(name).filter(|_| is_lower_hex(hex))?;
-    match &name[name_len + 1..] {
+    let (name, behind) = name.split_at(line_end(name)? + 1);
+    if !(is_lower_hex(hex) & is_usual(name)) {
+        return None;
+    }
+    let len = hex_len + 1 + name.len();
+    match behind {
         [b'^', peeled @ ..] => {
             let (hex, behind) = peeled.split_at_checked(hex_len)?;
-            (is_lower_hex(hex) && behind.first() == Some(&b'\n')).then_some((hex_len + name_len + 2, hex_len + 2))
+            (is_lower_hex(hex) && behind.first() == Some(&b'\n')).then_some((len, hex_len + 2))
         }
-        _ => Some((hex_len + name_len + 2, 0)),
+        _ => Some((len, 0)),
     }
 }
 
 /// True for hex as git writes it.
+#[inline]
 pub fn is_lower_hex(bytes: &[u8]) -> bool {
     let strange = |byte: u8| above(byte, b'0', b'9').min(above(byte, b'a', b'f'));
     // What the chunks leave over is looked at with what comes before it.
@@ -36,20 +42,26 @@ pub fn is_lower_hex(bytes: &[u8]) -> bool {
     u128::from_ne_bytes(found) == 0
 }
 
-/// How long the name is that ends at the first LF of `bytes`, if it is surely well formed: letters, digits, `-` and `_`, and
-/// single `/` and `.` between them, where no component can end in `.lock`. The last names of a file may get no answer.
-fn usual_name_len(bytes: &[u8]) -> Option<usize> {
-    let chunks = bytes.as_chunks::<WIDTH>().0.iter().zip(bytes.get(1..)?.as_chunks::<WIDTH>().0);
-    let mut dots = 0;
-    for (number, (here, next)) in chunks.enumerate() {
-        dots |= u128::from_ne_bytes(each(|at| is_zero(here[at] ^ b'.')));
-        let Some(at) = first(each(|at| is_strange(here[at], next[at]))) else { continue };
-        let (name, behind) = bytes.split_at(number * WIDTH + at);
-        let (start, end) = (name.first()?, name.last()?);
-        let is_usual = behind.first() == Some(&b'\n') && separator(*start) != 0 && separator(*end) != 0;
-        return (is_usual && (dots == 0 || !name.contains_str(".lock"))).then_some(name.len());
+/// Where the first LF is, unless it is among the last bytes.
+#[inline]
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    bytes.as_chunks::<WIDTH>().0.iter().enumerate().find_map(|(number, chunk)| {
+        let found = u128::from_le_bytes(each(|at| if chunk[at] == b'\n' { u8::MAX } else { 0 }));
+        (found != 0).then(|| number * WIDTH + found.trailing_zeros() as usize / 8)
+    })
+}
+
+/// True if `line`, a name with its LF, is surely well formed: letters, digits, `-` and `_`, and single `/` and `.` between
+/// them, where no component can end in `.lock`. Short ones get a no.
+#[inline]
+fn is_usual(line: &[u8]) -> bool {
+    let (Some((_, name)), Some(next)) = (line.split_last(), line.get(1..)) else { return false };
+    let (Some(last), Some(behind)) = (name.last_chunk::<WIDTH>(), next.last_chunk::<WIDTH>()) else { return false };
+    let mut found = each(|at| is_strange(last[at], behind[at]));
+    for (here, next) in name.as_chunks::<WIDTH>().0.iter().zip(next.as_chunks::<WIDTH>().0) {
+        found = each(|at| found[at] | is_strange(here[at], next[at]));
     }
-    None
+    (u128::from_ne_bytes(found) == 0) & (separator(name[0]) != 0) & (separator(last[WIDTH - 1]) != 0)
 }
 
 /// 0 if `byte` is of a usual name, and `next` may follow it there.
@@ -57,7 +69,10 @@ fn is_strange(byte: u8, next: u8) -> u8 {
     // `-`, `.`, `/` and the digits follow one another.
     let in_range = above(byte, b'-', b'9').min(above(byte | 0x20, b'a', b'z'));
     let part = in_range.min(byte ^ b'_').min(!byte & 0x80);
-    part | is_zero(separator(byte) | separator(next))
+    // `.` and `/` differ in the last bit alone.
+    let two_separators = 2_u8.saturating_sub((byte ^ b'/') | (next ^ b'/'));
+    let may_be_lock = 1_u8.saturating_sub((byte ^ b'.') | (next ^ b'l'));
+    part | two_separators | may_be_lock
 }
 
 /// 0 for `.` and `/`.
@@ -70,11 +85,6 @@ fn above(byte: u8, low: u8, high: u8) -> u8 {
     byte.wrapping_sub(low).saturating_sub(high - low)
 }
 
-/// 1 for 0, and 0 for the rest.
-fn is_zero(byte: u8) -> u8 {
-    1_u8.saturating_sub(byte)
-}
-
 fn each(answer: impl Fn(usize) -> u8) -> [u8; WIDTH] {
     let mut all = [0; WIDTH];
     for (at, one) in all.iter_mut().enumerate() {
@@ -83,14 +93,10 @@ fn each(answer: impl Fn(usize) -> u8) -> [u8; WIDTH] {
     all
 }
 
-/// The first that is not 0.
-fn first(answers: [u8; WIDTH]) -> Option<usize> {
-    let answers = u128::from_le_bytes(answers);
-    (answers != 0).then(|| answers.trailing_zeros() as usize / 8)
-}
-
 #[cfg(test)]
 mod tests {
+    use bstr::ByteSlice;
+
     use super::*;
     use crate::refs::name::is_well_formed_one_level;
 
@@ -105,14 +111,19 @@ mod tests {
         }
     }
 
+    /// How long the name at the start of `text` is, if its line is judged to be one that git wrote.
+    fn judged(text: &[u8]) -> Option<usize> {
+        // Behind each line there is more, so that every name gets an answer.
+        let rest = [&[b'7'; 40], &b" "[..], text, b"\n", &[b'\n'; 64]].concat();
+        ref_len(&rest, 40).map(|(len, _)| len - 42)
+    }
+
     #[test]
     fn no_name_is_usual_that_is_not_well_formed() {
-        // Behind each line there is more, so that every name gets an answer.
-        let judged = |name: &[u8]| usual_name_len(&[name, b"\n", &[b'\n'; 64]].concat());
         let mut usual = 0;
         for at in 0..40 {
             for pair in 0..=u16::MAX {
-                let mut name = *b"refs/heads/a-branch/of_some.length/and-more";
+                let mut name = *b"refs/heads/a-branch/of_some.height/and-more";
                 name[at..at + 2].copy_from_slice(&pair.to_ne_bytes());
                 let has_lf = name.contains(&b'\n');
                 if let Some(length) = judged(&name) {
@@ -122,12 +133,33 @@ mod tests {
                 }
             }
         }
-        assert!(usual > 40 * 60 * 60, "{usual}");
-        for name in
-            ["refs/heads/a.lock", "refs/heads/a.lock/b", "refs//a", "/refs/a", "refs/a/", "refs/a.", "refs/a..b", ""]
-        {
-            assert_eq!(judged(name.as_bytes()), None, "{name}");
+        // Pairs of the 64 bytes of usual names and of those behind ASCII, more than half of them.
+        assert!(usual > 40 * 150 * 150, "{usual}");
+    }
+
+    #[test]
+    fn the_start_and_the_end_of_a_name_count() {
+        for (start, end) in [
+            ("", ".lock"),
+            ("", ".lock/b"),
+            ("", "/"),
+            ("", "."),
+            ("", "..b"),
+            ("", "//b"),
+            ("", "./b"),
+            ("/", ""),
+            (".", ""),
+        ] {
+            for len in 16..50 {
+                let name = format!("{start}{}{end}", "a".repeat(len));
+                assert_eq!(judged(name.as_bytes()), None, "{name}");
+            }
         }
-        assert_eq!(judged(b"refs/heads/\xc3\xa4.b"), Some(15));
+        for len in 16..50 {
+            assert_eq!(judged("a".repeat(len).as_bytes()), Some(len));
+            let name = format!("refs/{}/\u{e4}.b", "a".repeat(len));
+            assert_eq!(judged(name.as_bytes()), Some(name.len()));
+        }
+        assert_eq!(judged(b""), None);
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing is written here. That the client's idea of the old value is right is for the transaction to find out, under
 //! the ref's lock.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use anyhow::Result;
 use bstr::{BStr, BString, ByteSlice};
@@ -36,9 +36,9 @@ pub struct Policy<'a> {
     hooks: &'a Hooks<'a>,
     sideband: &'a Sideband,
     worktrees: Vec<Worktree>,
-    /// What HEAD of the repository pushed to leads to, by full name; bare ones have it too.
-    head: Option<BString>,
-    /// The new value that was found last: the refs of one push often share it.
+    /// What HEAD of the repository pushed to leads to, by full name; bare ones have it too. Only deletions ask.
+    head: OnceCell<Option<BString>>,
+    /// The value that was found last: the refs of one push often share it.
     found: Cell<Option<ObjectId>>,
     /// There was no update hook when it was looked for first.
     no_update_hook: Cell<bool>,
@@ -57,7 +57,7 @@ pub struct Allowed<'a> {
 type Checked<T = ()> = std::result::Result<T, Refusal>;
 
 impl<'a> Policy<'a> {
-    /// Look at the worktrees and HEAD. `database` is the repository's with the new objects in it, whose history ends where
+    /// Look at the worktrees. `database` is the repository's with the new objects in it, whose history ends where
     /// `shallow` says; `snapshot` tells which refs there are.
     pub fn new(
         repository: &'a Repository,
@@ -67,10 +67,6 @@ impl<'a> Policy<'a> {
         hooks: &'a Hooks<'a>,
         sideband: &'a Sideband,
     ) -> Result<Self> {
-        let head = match symbolic::follow(repository, "HEAD".into())? {
-            Symbolic::LeadsTo(branch) => Some(branch),
-            Symbolic::No | Symbolic::Broken => None,
-        };
         let worktrees = worktrees::list(repository, config)?;
         Ok(Policy {
             repository,
@@ -81,7 +77,7 @@ impl<'a> Policy<'a> {
             hooks,
             sideband,
             worktrees,
-            head,
+            head: OnceCell::new(),
             found: Cell::new(None),
             no_update_hook: Cell::new(false),
         })
@@ -119,7 +115,7 @@ impl<'a> Policy<'a> {
             return refused("bad pack");
         }
         if command.is_deletion() && (exists || !command.old.is_null()) {
-            let is_current = worktree.is_some() || self.head.as_ref().is_some_and(|head| *head == full);
+            let is_current = worktree.is_some() || self.is_named_by_head(full.as_bstr())?;
             if let Err(refusal) = self.check_deletion(command.name(), is_current) {
                 return Ok(Err(refusal));
             }
@@ -140,6 +136,21 @@ impl<'a> Policy<'a> {
         }
         let old = self.expected_old_value(command, exists);
         Ok(Ok(Allowed { old, work_tree }))
+    }
+
+    /// True if HEAD leads to the ref of the full name `full`.
+    fn is_named_by_head(&self, full: &BStr) -> Result<bool> {
+        let head = match self.head.get() {
+            Some(head) => head,
+            None => {
+                let head = match symbolic::follow(self.repository, "HEAD".into())? {
+                    Symbolic::LeadsTo(branch) => Some(branch),
+                    Symbolic::No | Symbolic::Broken => None,
+                };
+                self.head.get_or_init(|| head)
+            }
+        };
+        Ok(head.as_ref().is_some_and(|head| head == full))
     }
 
     /// True if there is an object of this name.
@@ -226,7 +237,7 @@ impl<'a> Policy<'a> {
     /// What the ref must hold under its lock. A ref is deleted whatever it holds where the client cannot know that: it
     /// named no object, or one that is not here.
     fn expected_old_value(&self, command: &mut Command, exists: bool) -> Option<ObjectId> {
-        if !command.is_deletion() || self.database.contains(&command.old) {
+        if !command.is_deletion() || self.is_here(command.old) {
             return Some(command.old);
         }
         if exists {

@@ -4,6 +4,7 @@ use std::{
     cmp::Ordering,
     path::PathBuf,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -11,21 +12,28 @@ use bstr::{BStr, BString, ByteSlice};
 use gix::ObjectId;
 
 use super::{
+    entry::Entry,
     loose::{self, Loose},
     name,
-    packed::{Checked, CheckedLines, Packed},
+    packed::{Checked, Packed},
+    scan,
 };
 use crate::repository::{RefFormat, Repository};
 
 /// How many files a symbolic ref may take to read, itself included.
 const MAX_READS: usize = 5;
 
+/// How long it may take to read all refs, in a repository that is not small.
+const MOMENT: Duration = Duration::from_millis(20);
+
 /// All refs below `refs/`, and what else packed-refs lists.
 pub struct Snapshot {
     /// In byte order of the name.
     loose: Vec<LooseLine>,
-    packed: Option<Checked>,
+    packed: Option<Packed>,
     hash: gix::hash::Kind,
+    /// When the reading began.
+    begun: Instant,
 }
 
 /// A loose ref, as packed-refs would have it.
@@ -36,37 +44,6 @@ struct LooseLine {
     leads_nowhere: bool,
 }
 
-/// One ref.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry<'a> {
-    line: &'a [u8],
-    hex_len: usize,
-}
-
-impl<'a> Entry<'a> {
-    /// The full name.
-    pub fn name(&self) -> &'a BStr {
-        self.line[self.hex_len + 1..self.line.len() - 1].as_bstr()
-    }
-
-    /// The value in hex, in lower case; null where the ref cannot be parsed or its name is malformed.
-    pub fn hex(&self) -> &'a [u8] {
-        &self.line[..self.hex_len]
-    }
-
-    /// Both as they are advertised and packed: `<hex> SP <name> LF`.
-    pub fn line(&self) -> &'a [u8] {
-        self.line
-    }
-
-    /// The value.
-    pub fn id(&self) -> ObjectId {
-        // Both sources of entries give well-formed hex only.
-        let hash = gix::hash::Kind::from_hex_len(self.hex_len).unwrap_or(gix::hash::Kind::Sha1);
-        ObjectId::from_hex(self.hex()).unwrap_or_else(|_| hash.null())
-    }
-}
-
 impl LooseLine {
     fn new(name: &BStr, id: Option<ObjectId>, hash: gix::hash::Kind) -> Self {
         let hex = id.unwrap_or(hash.null()).to_hex().to_string();
@@ -75,7 +52,7 @@ impl LooseLine {
     }
 
     fn entry(&self) -> Entry<'_> {
-        Entry { line: &self.line, hex_len: self.hex_len }
+        Entry::plain(&self.line, self.hex_len)
     }
 }
 
@@ -84,23 +61,46 @@ impl Snapshot {
     ///
     /// Loose refs come first and packed-refs is opened after them, so that a ref which `git pack-refs` moves meanwhile is
     /// met in at least one place: it is in the new packed-refs before its loose file goes.
+    ///
+    /// The lines of packed-refs are looked at when they are met; whoever does not list them all calls [`check`](Self::check).
     pub fn read(repository: &Repository) -> Result<Self> {
-        Self::read_after(repository, None)
+        Ok(Self::read_after(repository, None)?.0)
     }
 
     /// The refs as they are now. packed-refs is not looked at again if it is still the same file.
     pub fn refresh(self, repository: &Repository) -> Result<Self> {
-        Self::read_after(repository, self.packed)
+        let (now, is_same_file) = Self::read_after(repository, self.packed)?;
+        if !is_same_file {
+            now.check()?;
+        }
+        Ok(now)
     }
 
-    fn read_after(repository: &Repository, known: Option<Checked>) -> Result<Self> {
-        let hash = repository.hash;
+    /// True if it was read so long ago that it may differ from what there is now by more than one reading of all refs from
+    /// the next: they are never read in one instant.
+    pub fn is_old(&self) -> bool {
+        self.begun.elapsed() > MOMENT
+    }
+
+    /// Fails if there is a malformed line in packed-refs.
+    pub fn check(&self) -> Result<()> {
+        let mut entries = self.entries();
+        entries.by_ref().for_each(drop);
+        entries.finish()
+    }
+
+    /// With whether packed-refs is the `known` file.
+    fn read_after(repository: &Repository, known: Option<Packed>) -> Result<(Self, bool)> {
+        let (hash, begun) = (repository.hash, Instant::now());
         if let RefFormat::Other(format) = &repository.ref_format {
-            return Self::read_with_git(repository)
-                .with_context(|| format!("cannot read the refs, which are stored as {format}"));
+            let packed = read_with_git(repository)
+                .with_context(|| format!("cannot read the refs, which are stored as {format}"))?;
+            return Ok((Snapshot { loose: Vec::new(), packed: Some(packed), hash, begun }, false));
         }
-        let found = loose::scan(repository)?;
-        let packed = match known.filter(Checked::is_current) {
+        let found = scan::scan(repository)?;
+        let same = known.filter(Packed::is_current);
+        let is_same_file = same.is_some();
+        let packed = match same {
             Some(same) => Some(same),
             None => open_packed(repository)?,
         };
@@ -113,18 +113,20 @@ impl Snapshot {
             };
             loose.push(LooseLine::new(name.as_ref(), id, hash));
         }
-        Ok(Snapshot { loose, packed, hash })
+        Ok((Snapshot { loose, packed, hash, begun }, is_same_file))
     }
 
-    /// All refs in byte order of their full names, symbolic refs as what they lead to, those that lead nowhere left out.
+    /// All refs in byte order of their full names, symbolic refs as what they lead to, those that lead nowhere left out. A
+    /// malformed line of packed-refs ends it, see [`finish`](Entries::finish).
     pub fn entries(&self) -> Entries<'_> {
-        let packed = self.packed.as_ref().map(Checked::lines).unwrap_or_default();
-        Entries { loose: &self.loose, next_packed: None, packed, hex_len: self.hash.len_in_hex() }
+        let packed = self.packed.as_ref().map(Checked::new).unwrap_or_default();
+        Entries { loose: &self.loose, next_packed: None, packed }
     }
 
-    /// How many refs were read, those that others hide and that lead nowhere included.
-    pub fn count(&self) -> usize {
-        self.loose.len() + self.packed.as_ref().map_or(0, Checked::count)
+    /// How many bytes the lines of all refs take, those included that others hide and that lead nowhere.
+    pub fn size(&self) -> usize {
+        let loose: usize = self.loose.iter().map(|loose| loose.line.len()).sum();
+        loose + self.packed.as_ref().map_or(0, |packed| packed.body().len())
     }
 
     /// The value of the ref of the full name `full`: null where it cannot be parsed; `None` where there is none or it leads
@@ -133,29 +135,12 @@ impl Snapshot {
         if let Ok(at) = self.loose.binary_search_by(|loose| loose.entry().name().cmp(full)) {
             return Some(&self.loose[at]).filter(|loose| !loose.leads_nowhere).map(|loose| loose.entry().id());
         }
-        self.packed.as_ref()?.find(full).ok()?
+        find_packed(self.packed.as_ref(), full).ok()?
     }
 
     /// The hash that the values are of.
     pub fn hash(&self) -> gix::hash::Kind {
         self.hash
-    }
-
-    fn read_with_git(repository: &Repository) -> Result<Self> {
-        let output = Command::new("git")
-            .args(["for-each-ref", "--format=%(objectname) %(refname)"])
-            .current_dir(&repository.git_dir)
-            .env("GIT_DIR", &repository.git_dir)
-            .stdin(Stdio::null())
-            .output()
-            .context("cannot run 'git for-each-ref'")?;
-        // It warns of symbolic refs that lead nowhere, which are nobody's concern here.
-        if !output.status.success() {
-            bail!("'git for-each-ref' failed: {}", output.stderr.trim_end().as_bstr());
-        }
-        let packed =
-            Packed::from_content(output.stdout, PathBuf::from("the output of 'git for-each-ref'"), repository.hash)?;
-        Ok(Snapshot { loose: Vec::new(), packed: Some(Checked::new(packed, repository.hash)?), hash: repository.hash })
     }
 }
 
@@ -163,19 +148,14 @@ impl Snapshot {
 pub struct Entries<'a> {
     loose: &'a [LooseLine],
     /// What was taken from `packed` to be compared with a loose ref.
-    next_packed: Option<&'a [u8]>,
-    packed: CheckedLines<'a>,
-    hex_len: usize,
+    next_packed: Option<Entry<'a>>,
+    packed: Checked<'a>,
 }
 
 impl<'a> Entries<'a> {
-    #[inline]
-    fn take_packed(&mut self) -> Option<Entry<'a>> {
-        let line = match self.next_packed.take() {
-            None => self.packed.next()?,
-            Some(line) => line,
-        };
-        Some(Entry { line, hex_len: self.hex_len })
+    /// Fails if a malformed line of packed-refs was met, which was the end.
+    pub fn finish(self) -> Result<()> {
+        self.packed.finish()
     }
 }
 
@@ -184,13 +164,18 @@ impl<'a> Iterator for Entries<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        while let Some((loose, others)) = self.loose.split_first() {
-            if let Some(packed) = self.take_packed() {
+        loop {
+            let packed = match self.next_packed.take() {
+                None => self.packed.next(),
+                taken => taken,
+            };
+            let Some((loose, others)) = self.loose.split_first() else { return packed };
+            if let Some(packed) = packed {
                 match packed.name().cmp(loose.entry().name()) {
                     Ordering::Less => return Some(packed),
                     // The loose ref hides it.
                     Ordering::Equal => {}
-                    Ordering::Greater => self.next_packed = Some(packed.line),
+                    Ordering::Greater => self.next_packed = Some(packed),
                 }
             }
             self.loose = others;
@@ -198,19 +183,42 @@ impl<'a> Iterator for Entries<'a> {
                 return Some(loose.entry());
             }
         }
-        self.take_packed()
     }
 }
 
-fn open_packed(repository: &Repository) -> Result<Option<Checked>> {
-    let path = repository.common_dir.join("packed-refs");
-    Packed::open(path, repository.hash)?.map(|packed| Checked::new(packed, repository.hash)).transpose()
+fn read_with_git(repository: &Repository) -> Result<Packed> {
+    let output = Command::new("git")
+        .args(["for-each-ref", "--format=%(objectname) %(refname)"])
+        .current_dir(&repository.git_dir)
+        .env("GIT_DIR", &repository.git_dir)
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run 'git for-each-ref'")?;
+    // It warns of symbolic refs that lead nowhere, which are nobody's concern here.
+    if !output.status.success() {
+        bail!("'git for-each-ref' failed: {}", output.stderr.trim_end().as_bstr());
+    }
+    Packed::from_content(output.stdout, PathBuf::from("the output of 'git for-each-ref'"), repository.hash)
+}
+
+fn open_packed(repository: &Repository) -> Result<Option<Packed>> {
+    Packed::open(repository.common_dir.join("packed-refs"), repository.hash)
+}
+
+fn find_packed(packed: Option<&Packed>, name: &BStr) -> Result<Option<ObjectId>> {
+    let line = packed.map(|packed| packed.find(name)).transpose()?.flatten();
+    match line {
+        // As where all refs are listed.
+        Some(line) if !name::is_well_formed_one_level(name) => Ok(Some(line.id()?.kind().null())),
+        Some(line) => Ok(Some(line.id()?)),
+        None => Ok(None),
+    }
 }
 
 /// What the ref `name` leads to, looking at no more than `reads` refs; `None` if that is nowhere.
 fn follow(
     repository: &Repository,
-    packed: Option<&Checked>,
+    packed: Option<&Packed>,
     mut name: BString,
     reads: usize,
 ) -> Result<Option<ObjectId>> {
@@ -223,7 +231,7 @@ fn follow(
             Loose::Symbolic(target) => name = target,
             Loose::Broken => return Ok(None),
             Loose::Absent => {
-                let id = packed.map(|packed| packed.find(name.as_ref())).transpose()?.flatten();
+                let id = find_packed(packed, name.as_ref())?;
                 return Ok(id.filter(|id| !id.is_null()));
             }
         }

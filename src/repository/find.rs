@@ -20,6 +20,8 @@ const MAX_GITFILE: u64 = 1 << 20;
 pub struct Found {
     /// The git directory, relative to where the process started if it was named so.
     pub git_dir: PathBuf,
+    /// What it shares with other worktrees if it belongs to a linked one, links resolved.
+    pub common_dir: Option<PathBuf>,
     /// The gitfile that led to it.
     pub gitfile: Option<PathBuf>,
 }
@@ -35,17 +37,23 @@ pub fn find(directory: &OsStr) -> Result<Option<Found>> {
         let path = PathBuf::from(path);
         match fs::metadata(&path) {
             Ok(meta) if meta.is_file() => {
-                let git_dir = read_gitfile(&path, meta.len())?;
-                return Ok(Some(Found { git_dir, gitfile: Some(path) }));
+                let dir = read_gitfile(&path, meta.len())?;
+                let Some(common_dir) = git_dir(&dir)? else { bail!("not a git repository: {}", dir.display()) };
+                let git_dir = dir.canonicalize().with_context(|| format!("cannot resolve '{}'", dir.display()))?;
+                return Ok(Some(Found { git_dir, common_dir: resolved(common_dir)?, gitfile: Some(path) }));
             }
-            Ok(meta) if meta.is_dir() && is_git_dir(&path)? => return Ok(Some(Found { git_dir: path, gitfile: None })),
+            Ok(meta) if meta.is_dir() => {
+                if let Some(common_dir) = git_dir(&path)? {
+                    return Ok(Some(Found { git_dir: path, common_dir: resolved(common_dir)?, gitfile: None }));
+                }
+            }
             _ => {}
         }
     }
     Ok(None)
 }
 
-/// Where the gitfile at `path` says that the git directory is, links resolved.
+/// Where the gitfile at `path` says that the git directory is.
 fn read_gitfile(path: &Path, size: u64) -> Result<PathBuf> {
     let shown = path.display();
     if size > MAX_GITFILE {
@@ -57,23 +65,25 @@ fn read_gitfile(path: &Path, size: u64) -> Result<PathBuf> {
     if target.is_empty() {
         bail!("no path in gitfile: {shown}");
     }
-    let dir = path.parent().unwrap_or(Path::new("")).join(OsStr::from_bytes(target));
-    if !is_git_dir(&dir)? {
-        bail!("not a git repository: {}", dir.display());
-    }
-    dir.canonicalize().with_context(|| format!("cannot resolve '{}'", dir.display()))
+    Ok(path.parent().unwrap_or(Path::new("")).join(OsStr::from_bytes(target)))
 }
 
-/// True if `dir` has what makes a git directory: a HEAD, objects and refs.
-fn is_git_dir(dir: &Path) -> Result<bool> {
+/// What `dir` shares with others, if anything; `None` if it has not what makes a git directory: a HEAD, objects and refs.
+fn git_dir(dir: &Path) -> Result<Option<Option<PathBuf>>> {
     if !is_head(&dir.join("HEAD")) {
-        return Ok(false);
+        return Ok(None);
     }
     let common_dir = common_dir(dir)?;
-    let common_dir = common_dir.as_deref().unwrap_or(dir);
+    let root = common_dir.as_deref().unwrap_or(dir);
     let can_be_searched = |path: &Path| access(path, AccessFlags::X_OK).is_ok();
-    let objects = std::env::var_os("GIT_OBJECT_DIRECTORY").map_or_else(|| common_dir.join("objects"), PathBuf::from);
-    Ok(can_be_searched(&objects) && can_be_searched(&common_dir.join("refs")))
+    let objects = std::env::var_os("GIT_OBJECT_DIRECTORY").map_or_else(|| root.join("objects"), PathBuf::from);
+    let is_one = can_be_searched(&objects) && can_be_searched(&root.join("refs"));
+    Ok(is_one.then_some(common_dir))
+}
+
+/// Before this process goes anywhere else.
+fn resolved(dir: Option<PathBuf>) -> Result<Option<PathBuf>> {
+    dir.map(|dir| dir.canonicalize().with_context(|| format!("cannot resolve '{}'", dir.display()))).transpose()
 }
 
 /// True if `path` is a link or a reference to something below `refs/`, or holds an object id.
@@ -90,7 +100,7 @@ fn is_head(path: &Path) -> bool {
 }
 
 /// The directory that the linked worktree's git directory `git_dir` shares with others, `None` if it is no such.
-pub fn common_dir(git_dir: &Path) -> Result<Option<PathBuf>> {
+fn common_dir(git_dir: &Path) -> Result<Option<PathBuf>> {
     let path = git_dir.join("commondir");
     let content = match fs::read(&path) {
         Ok(content) => content,

@@ -14,7 +14,7 @@ use gix::hash::Kind;
 use super::RefFormat;
 use crate::config::{
     setting::{Origin, Setting},
-    sources::unusable,
+    sources::{ConfigFile, unusable},
     syntax::{self, Malformed},
 };
 
@@ -31,20 +31,28 @@ pub struct Format {
     pub work_tree: Option<PathBuf>,
     /// `config.worktree` is to be read as well.
     pub has_worktree_config: bool,
+    /// What was read, as git names it in other messages: what lies in the git directory is relative to it.
+    pub files: Vec<ConfigFile>,
 }
 
 /// Read it from the configuration in `common_dir`; fails on a format that this program does not know. The process is in
 /// `git_dir`.
 pub fn read(git_dir: &Path, common_dir: &Path) -> Result<Format> {
-    let file = if git_dir == common_dir { "./config".into() } else { common_dir.join("config") };
+    let (file, path) = match git_dir == common_dir {
+        true => (PathBuf::from("./config"), PathBuf::from("config")),
+        false => (common_dir.join("config"), common_dir.join("config")),
+    };
     let mut reading = Reading::default();
-    for setting in settings(&file)? {
+    let bytes = content(&file)?;
+    for setting in settings(&file, &bytes) {
         reading.hear(&setting?)?;
     }
     let mut format = reading.judge()?;
+    format.files.push(ConfigFile { path, bytes });
     if format.has_worktree_config {
         // The one of the worktree at hand decides.
-        for setting in settings(Path::new("./config.worktree"))? {
+        let bytes = content(Path::new("./config.worktree"))?;
+        for setting in settings(Path::new("./config.worktree"), &bytes) {
             let setting = setting?;
             match setting.key.as_slice() {
                 b"core.bare" => format.is_bare = Some(setting.boolean()?),
@@ -52,27 +60,28 @@ pub fn read(git_dir: &Path, common_dir: &Path) -> Result<Format> {
                 _ => {}
             }
         }
+        format.files.push(ConfigFile { path: "config.worktree".into(), bytes });
     }
     Ok(format)
 }
 
-/// The settings of `file` alone; none if it is not there.
-fn settings(file: &Path) -> Result<impl Iterator<Item = Result<Setting>>> {
-    let bytes = match std::fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(err) if err.kind() == ErrorKind::NotFound => Vec::new(),
-        Err(err) => return Err(err).with_context(|| format!("unable to access '{}'", file.display())),
-    };
+/// What `file` holds; nothing if it is not there.
+fn content(file: &Path) -> Result<Vec<u8>> {
+    match std::fs::read(file) {
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.with_context(|| format!("unable to access '{}'", file.display())),
+    }
+}
+
+/// The settings of `file` alone, which holds these `bytes`.
+fn settings(file: &Path, bytes: &[u8]) -> impl Iterator<Item = Result<Setting>> {
     let path: Arc<Path> = file.into();
-    let settings: Vec<_> = syntax::assignments(&bytes)
-        .map(|assignment| match assignment {
-            Ok(syntax::Assignment { key, value, line }) => {
-                Ok(Setting { key, value, origin: Origin::File { path: path.clone(), line } })
-            }
-            Err(Malformed(line)) => bail!("bad config line {line} in file {}", path.display()),
-        })
-        .collect();
-    Ok(settings.into_iter())
+    syntax::assignments(bytes).map(move |assignment| match assignment {
+        Ok(syntax::Assignment { key, value, line }) => {
+            Ok(Setting { key, value, origin: Origin::File { path: path.clone(), line } })
+        }
+        Err(Malformed(line)) => bail!("bad config line {line} in file {}", path.display()),
+    })
 }
 
 #[derive(Default)]
@@ -152,6 +161,7 @@ impl Reading {
                 is_bare: self.is_bare,
                 work_tree: self.work_tree,
                 has_worktree_config: self.has_worktree_config,
+                files: Vec::new(),
             }),
             // git does not listen to extensions there.
             _ => Ok(Format {
@@ -160,6 +170,7 @@ impl Reading {
                 is_bare: self.is_bare,
                 work_tree: self.work_tree,
                 has_worktree_config: false,
+                files: Vec::new(),
             }),
         }
     }

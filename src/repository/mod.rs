@@ -65,19 +65,9 @@ impl Repository {
         std::env::set_current_dir(&found.git_dir).with_context(nothing_there)?;
 
         let git_dir = std::env::current_dir().context("cannot tell the path of the git directory")?;
-        let common_dir = match find::common_dir(Path::new("."))? {
-            Some(dir) => dir.canonicalize().with_context(|| format!("cannot resolve '{}'", dir.display()))?,
-            None => git_dir.clone(),
-        };
+        let common_dir = found.common_dir.unwrap_or_else(|| git_dir.clone());
         let format = format::read(&git_dir, &common_dir)?;
-
-        // As git names it in messages: what lies in the git directory is relative to it.
-        let shared = if common_dir == git_dir { "config".into() } else { common_dir.join("config") };
-        let mut files = vec![shared];
-        if format.has_worktree_config {
-            files.push("config.worktree".into());
-        }
-        let settings = Settings::read(Some(Place { git_dir: &git_dir, files: &files }))?;
+        let settings = Settings::read(Some(Place { git_dir: &git_dir, files: &format.files }))?;
         let config = Config::new(settings, format.is_bare != Some(false))?;
 
         let objects_dir = std::env::var_os("GIT_OBJECT_DIRECTORY")

@@ -26,8 +26,8 @@ use crate::{
 /// How many bytes are gathered at most before they are written.
 const CHUNK: usize = 128 * 1024;
 
-/// From so many refs on they are written in a thread of its own, for writing takes longer than the rest.
-const MANY: usize = 10_000;
+/// From so many bytes on they are written in a thread of its own: to look at the refs takes as long as to write them.
+const LARGE: usize = 512 * 1024;
 
 /// The error of a client that did not wait for the end of the advertisement.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub fn advertise(
 ) -> Result<()> {
     let capabilities = capabilities(repository, config, nonce, session_id);
     thread::scope(|scope| {
-        let mut lines = Lines::new(out, (snapshot.count() >= MANY).then_some(scope))?;
+        let mut lines = Lines::new(out, (snapshot.size() >= LARGE).then_some(scope))?;
         list(repository, config, snapshot, shallow, capabilities, &mut lines)?;
         lines.finish()
     })
@@ -83,10 +83,14 @@ fn list<'scope>(
     // Most repositories have neither a namespace nor alternates, and are spared the book-keeping.
     let mut seen = (!namespace.is_empty() || !tips.is_empty()).then(HashSet::<ObjectId>::default);
     let shows_all = hidden.is_empty() && seen.is_none();
-    for entry in snapshot.entries() {
+    let mut entries = snapshot.entries();
+    for entry in entries.by_ref() {
         // All but the first, as a rule.
-        if shows_all && lines.capabilities.is_none() {
-            lines.push([entry.line()])?;
+        if shows_all
+            && lines.capabilities.is_none()
+            && let Some(line) = entry.line()
+        {
+            lines.push([line])?;
             continue;
         }
         let name = entry.name();
@@ -96,11 +100,12 @@ fn list<'scope>(
         }
         let is_new = seen.as_mut().is_none_or(|seen| seen.insert(entry.id()));
         match short {
-            Some(name) => lines.push_ref(entry.hex(), name)?,
-            None if is_new => lines.push_ref(entry.hex(), b".have".into())?,
+            Some(name) => lines.push_ref(&entry.hex(), name)?,
+            None if is_new => lines.push_ref(&entry.hex(), b".have".into())?,
             None => {}
         }
     }
+    entries.finish()?;
     for id in tips {
         if seen.as_mut().is_some_and(|seen| seen.insert(id)) {
             lines.push_ref(id.to_hex().to_string().as_bytes(), b".have".into())?;

@@ -11,7 +11,10 @@ use std::{
 
 use balanced_receive_pack::{
     command::Command,
-    config::{Config, Settings, sources::Place},
+    config::{
+        Config, Settings,
+        sources::{ConfigFile, Place},
+    },
     interrupt::Interrupts,
     objects::{
         connectivity::{self, Grounds, Tips, new_roots},
@@ -248,7 +251,9 @@ impl World {
     /// looked at for it.
     pub fn ours(&self, commands: &[(String, ObjectId, ObjectId)], objects: &[ObjectId]) -> (Verdict, u64) {
         let repository = self.repository();
-        let place = Place { git_dir: &repository.git_dir, files: &[repository.git_dir.join("config")] };
+        let path = repository.git_dir.join("config");
+        let files = [ConfigFile { bytes: std::fs::read(&path).expect("readable"), path }];
+        let place = Place { git_dir: &repository.git_dir, files: &files };
         let settings =
             if self.is_partial { Settings::read(Some(place)).expect("readable") } else { Settings::default() };
         let mut config = Config::new(settings, true).expect("the settings are right");

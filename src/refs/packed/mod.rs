@@ -2,10 +2,11 @@
 //!
 //! The format is one `<hex> SP <name>` line a ref, each followed by `^<hex>` where it is a tag that was peeled, behind a
 //! header line `# pack-refs with: <traits>` (gitrepository-layout, "packed-refs"; git-pack-refs). Nothing is copied for
-//! a ref, unless the file is unsorted, and nothing is kept of it but the length of its line ([`Checked`]).
+//! a ref, unless the file is unsorted, and nothing is kept of it: each line is looked at when it is met ([`Checked`]).
 
 mod checked;
 mod header;
+mod in_order;
 mod lines;
 
 use std::{
@@ -20,8 +21,9 @@ use bstr::{BStr, BString, ByteSlice};
 
 use self::header::Header;
 pub use self::{
-    checked::{Checked, CheckedLines},
+    checked::Checked,
     header::Peeled,
+    in_order::InOrder,
     lines::{Line, Lines},
 };
 

@@ -12,8 +12,8 @@ use crate::{
     objects::database::Database,
     refs::{
         lock::{Waiting, remove_empty_tree},
-        packed::Packed,
-        packed_write::{self, Value, peel},
+        packed::{InOrder, Packed},
+        packed_write::{Value, peel},
     },
 };
 
@@ -28,12 +28,13 @@ impl Prepared<'_> {
             false => Ok(None),
         };
         let packed = packed.map_err(|err| Aborted::new(self.mode, format!("{err:#}")))?;
+        let mut packed = packed.as_ref().map(InOrder::new);
         let mut taken = Taken::new(self.slots.iter().map(|slot| slot.name()));
         let mut values = Values::new(self.database);
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             let edit = &edits[slot.edit];
-            let checked = check_slot(slot, edit, packed.as_ref(), &mut taken, self.site, &mut values);
+            let checked = check_slot(slot, edit, packed.as_mut(), &mut taken, self.site, &mut values);
             if let Err(failure) = checked {
                 taken.remove(slot.name());
                 let edit = slot.edit;
@@ -57,7 +58,7 @@ impl Prepared<'_> {
 fn check_slot(
     slot: &mut Slot,
     edit: &Edit,
-    packed: Option<&Packed>,
+    mut packed: Option<&mut InOrder<'_>>,
     taken: &mut Taken,
     site: Site<'_>,
     values: &mut Values<'_>,
@@ -65,7 +66,8 @@ fn check_slot(
     let name = slot.name().to_owned();
     let name = name.as_bstr();
     let unreadable = |err: anyhow::Error| Failure::general(cannot_lock(edit, format!("{err:#}")));
-    let entry = packed_write::find(packed, name).map_err(unreadable)?;
+    let entry = packed.as_mut().map(|packed| packed.find(name)).transpose().map_err(unreadable)?.flatten();
+    let entry = entry.map(|line| line.id()).transpose().map_err(unreadable)?;
     slot.packed = entry.is_some();
     slot.old = match slot.loose {
         Some(value) => Some(value.id),
@@ -79,7 +81,7 @@ fn check_slot(
     if slot.old.is_none() && !slot.broken {
         // Also of a ref that is to go and never was: none can be there.
         let held = slot.guard.is_some() || slot.fenced;
-        conflicts::check(name, edit, held, packed, taken, site)?;
+        conflicts::check(name, edit, held, packed.map(|packed| packed.packed()), taken, site)?;
     } else if slot.loose.is_none() && !slot.broken {
         // A directory where the loose file is to be would bar it in the end; it may be there for a moment only.
         let mut waiting = Waiting::new(site.config.ref_lock_timeout);

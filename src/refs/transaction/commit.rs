@@ -23,11 +23,13 @@ use bstr::BString;
 
 use super::{
     Aborted, Change, Committed, Failure, How, LogLine, Phase, Prepared, Site, Slot, prepare::unable_to_create,
+    put::remove_directories,
 };
 use crate::{
     balanced::{journal::Journal, transaction_id::TransactionId},
     interrupt::HeldOff,
     refs::{
+        absent::AbsentDirectories,
         lock::{MadeDirectories, sync_directory},
         name::is_per_worktree,
         packed_write::{self, PackedRefs},
@@ -64,8 +66,9 @@ impl<'a> Prepared<'a> {
         let lines = self.hook_lines();
         let Prepared { mut slots, fences, journal, made, mut announced, site, failures, .. } = self;
         for slot in &mut slots {
-            slot.free(site);
+            slot.free();
         }
+        remove_directories(&slots, site);
         drop((slots, fences, made));
         announced.aborted.clear();
         drop(held_off);
@@ -234,7 +237,8 @@ impl<'a> Prepared<'a> {
         for slot in self.slots.iter().filter(|slot| slot.touches_packed()) {
             match slot.change {
                 Change::Write(value) => as_they_will_be.push(slot.entry(Some(value))),
-                _ if packed.find(slot.name())?.is_some() => as_they_will_be.push(slot.entry(None)),
+                // What was packed when the ref had been locked is still; the rest may be by now.
+                _ if slot.packed || packed.find(slot.name())?.is_some() => as_they_will_be.push(slot.entry(None)),
                 _ => {}
             }
         }
@@ -278,7 +282,11 @@ impl<'a> Prepared<'a> {
                 complaints.push(format!("cannot append to '{}': {err}", log.path().display()));
             }
         }
+        let mut absent = AbsentDirectories::default();
         for slot in self.slots.iter().filter(|slot| slot.change == Change::Delete) {
+            if absent.would_hold(slot.name(), |directory| paths.log(directory)) {
+                continue;
+            }
             if let Err(err) = reflog::remove(slot.name(), paths) {
                 complaints.push(format!("cannot remove '{}': {err}", paths.log(slot.name()).display()));
             }

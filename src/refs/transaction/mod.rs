@@ -20,7 +20,7 @@ mod vote;
 pub use announced::{Hook, Phase};
 pub use vote::{Decided, Settled, Undone, Unfinished, Voting};
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, path::Path};
 
 use anyhow::Result;
 use bstr::{BStr, BString};
@@ -192,6 +192,21 @@ struct Site<'a> {
     locksmith: Locksmith<'a>,
 }
 
+impl Site<'_> {
+    /// True if some ref may have a log, or is to get one.
+    fn may_have_logs(self) -> bool {
+        let Repository { common_dir, git_dir, ref_format, .. } = self.repository;
+        let is_absent = |dir: &Path| {
+            let found = dir.join("logs").symlink_metadata();
+            found.is_err_and(|err| err.kind() == ErrorKind::NotFound)
+        };
+        self.config.log_all_ref_updates != LogRefs::Existing
+            || *ref_format != RefFormat::Files
+            || !is_absent(common_dir)
+            || common_dir != git_dir && !is_absent(git_dir)
+    }
+}
+
 /// One edit with its locks.
 struct Slot {
     /// Stands at the path of a ref that is to be created, so that nobody creates another below it.
@@ -273,12 +288,7 @@ impl<'a> Queued<'a> {
     ) -> Result<Self> {
         let locksmith = Locksmith { interrupts, shared: config.shared_repository };
         let site = Site { repository, config, paths: repository.into(), locksmith };
-        let has_logs = || {
-            config.log_all_ref_updates != LogRefs::Existing
-                || repository.ref_format != RefFormat::Files
-                || [&repository.common_dir, &repository.git_dir].into_iter().any(|dir| dir.join("logs").exists())
-        };
-        Ok(Queued { site, edits, date: date::configured(has_logs)? })
+        Ok(Queued { site, edits, date: date::configured(|| site.may_have_logs())? })
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     balanced::{journal::Journal, transaction_id::TransactionId},
     objects::database::Database,
     refs::{
+        absent::AbsentDirectories,
         lock::{Held, MadeDirectories, Waiting},
         loose::{self, Loose},
         name::{is_per_worktree, is_well_formed},
@@ -176,11 +177,16 @@ impl Prepared<'_> {
     ) -> io::Result<Journal> {
         let mut names = BTreeSet::from([BString::from("HEAD")]);
         names.extend(self.fences.iter().map(|fence| fence.name().to_owned()));
+        let mut absent = AbsentDirectories::default();
         // What is in a fence is named only if that cannot be put up.
         for edit in edits.filter(|edit| fence::around(&self.fences, edit.name.as_ref()).is_none()) {
             let mut name = edit.name.clone();
             if edit.is_creation() {
                 // Hardly ever a symbolic ref; what one leads to can still be announced.
+                names.insert(name);
+                continue;
+            }
+            if absent.would_hold(name.as_ref(), |directory| self.site.paths.loose(directory)) {
                 names.insert(name);
                 continue;
             }

@@ -10,7 +10,7 @@ use std::{
 use super::{Change, How, Site, Slot};
 use crate::refs::{
     lock::{Held, Waiting, remove_empty_parents, remove_empty_tree},
-    name::is_per_worktree,
+    name::{is_per_worktree, prefixes},
     packed_write::{self, Value},
 };
 
@@ -84,13 +84,22 @@ impl Slot {
         Ok(())
     }
 
-    /// Let go of the ref, and of the directories of one that is gone.
-    pub(super) fn free(&mut self, site: Site<'_>) {
+    /// Let go of the ref.
+    pub(super) fn free(&mut self) {
         self.guard = None;
         self.staged = None;
         self.locks.clear();
-        if self.change == Change::Delete {
-            remove_empty_parents(&site.paths.loose(self.name()), &site.paths.category(self.name()));
+    }
+}
+
+/// Remove the directories of the refs that are gone, as far as they are empty: each once, for many were in the same.
+pub(super) fn remove_directories(slots: &[Slot], site: Site<'_>) {
+    let mut last = None;
+    for slot in slots.iter().filter(|slot| slot.change == Change::Delete) {
+        let parent = prefixes(slot.name()).last();
+        if parent != last {
+            remove_empty_parents(&site.paths.loose(slot.name()), &site.paths.category(slot.name()));
+            last = parent;
         }
     }
 }

@@ -26,15 +26,20 @@ use crate::{
 impl Prepared<'_> {
     /// Find the logs, and write down what is to be renamed into place.
     pub(super) fn stage_all(&mut self, edits: &[Edit]) -> Result<(), Aborted> {
-        let head = match loose::read_ref(self.site.repository, "HEAD".into()) {
-            Loose::Symbolic(target) => target,
+        let has_logs = self.site.may_have_logs();
+        let head = match has_logs.then(|| loose::read_ref(self.site.repository, "HEAD".into())) {
+            Some(Loose::Symbolic(target)) => target,
             _ => BString::default(),
         };
         let mut absent = AbsentDirectories::default();
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             let edit = slot.edit;
-            let staged = find_logs(slot, &head, self.site, &mut absent, &mut self.made).and_then(|lines| {
+            let lines = match has_logs {
+                true => find_logs(slot, &head, self.site, &mut absent, &mut self.made),
+                false => Ok(Vec::new()),
+            };
+            let staged = lines.and_then(|lines| {
                 self.lines.extend(lines);
                 slot.stage(self.journal.as_mut(), self.site)
             });

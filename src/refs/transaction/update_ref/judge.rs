@@ -26,7 +26,9 @@ pub(super) fn bad_edits<'e>(
     database: &Database,
 ) -> Result<Vec<(usize, Failure)>> {
     let snapshot = Snapshot::read(site.repository)?;
-    let existing: Vec<&BStr> = snapshot.entries().map(|entry| entry.name()).collect();
+    let mut entries = snapshot.entries();
+    let existing: Vec<&BStr> = entries.by_ref().map(|entry| entry.name()).collect();
+    entries.finish()?;
     let edits: Vec<_> = edits.collect();
     let names: Vec<&BStr> = edits.iter().map(|(_, edit)| edit.name.as_ref()).collect();
     let mut symbolic = SymbolicRefs::of(site.repository, &names)?;
