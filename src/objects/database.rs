@@ -32,6 +32,7 @@ use crate::{
         loose::Loose,
         packs::{Location, Packs},
         quarantine::Quarantine,
+        recent::Recent,
     },
     repository::Repository,
 };
@@ -44,6 +45,8 @@ pub struct Database {
     stores: Vec<Arc<Store>>,
     /// The objects of a quarantine that are in memory.
     held: Option<Arc<Held>>,
+    /// What need not be read again.
+    recent: Option<Arc<Recent>>,
     /// True if the first store is the directory of a quarantine.
     quarantined: bool,
     scratch: RefCell<Scratch>,
@@ -82,6 +85,7 @@ impl Clone for Database {
         Database {
             stores: self.stores.clone(),
             held: self.held.clone(),
+            recent: self.recent.clone(),
             quarantined: self.quarantined,
             scratch: RefCell::default(),
         }
@@ -95,7 +99,7 @@ impl Database {
         let alternates = alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, &mut |_| {});
         let dirs = iter::once(repository.objects_dir.clone()).chain(alternates);
         let stores = dirs.map(|dir| Arc::new(Store::new(dir, repository.hash))).collect();
-        Ok(Database { stores, held: None, quarantined: false, scratch: RefCell::default() })
+        Ok(Database { stores, held: None, recent: None, quarantined: false, scratch: RefCell::default() })
     }
 
     /// The same with the objects of a quarantine, as far as they are in it by now, in front.
@@ -105,8 +109,14 @@ impl Database {
             quarantined: directory.is_some(),
             stores: directory.into_iter().chain(self.stores.iter().cloned()).collect(),
             held: Some(quarantine.held.clone()),
+            recent: quarantine.recent.clone(),
             scratch: RefCell::default(),
         }
+    }
+
+    /// The same without the objects of the quarantine, for as long as those are taken in.
+    pub fn beside_quarantine(&self, quarantine: &Quarantine) -> Self {
+        Database { recent: quarantine.recent.clone(), ..self.clone() }
     }
 
     /// The object directories in the order of search: the quarantine if there is one, the repository's, its alternates'.
@@ -121,10 +131,19 @@ impl Database {
         if let Some(kind) = self.held.as_ref().and_then(|held| held.find(id, buffer)) {
             return Ok(Some(kind));
         }
+        if let Some(kind) = self.recent.as_ref().and_then(|recent| recent.find(id, buffer)) {
+            return Ok(Some(kind));
+        }
         let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode(location, buffer).map(Some),
-            Place::Loose(loose) => loose.find(id, self.scratch.borrow_mut().inflate(), buffer),
+            Place::Loose(loose) => {
+                let found = loose.find(id, self.scratch.borrow_mut().inflate(), buffer, u64::MAX)?;
+                Ok(found.map(|(kind, _)| kind))
+            }
         })?;
+        if let (Some(kind), Some(recent)) = (found, &self.recent) {
+            recent.add(id, kind, buffer);
+        }
         if found.is_none() && id.is_empty_tree() {
             buffer.clear();
             return Ok(Some(Kind::Tree));
@@ -137,16 +156,38 @@ impl Database {
         if let Some(header) = self.held.as_ref().and_then(|held| held.header(id)) {
             return Ok(Some(header));
         }
+        if let Some(header) = self.recent.as_ref().and_then(|recent| recent.header(id)) {
+            return Ok(Some(header));
+        }
         let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode_header(location).map(Some),
-            Place::Loose(loose) => loose.header(id, self.scratch.borrow_mut().inflate()),
+            Place::Loose(loose) => self.loose_header(loose, id),
         })?;
         Ok(found.or(id.is_empty_tree().then_some((Kind::Tree, 0))))
+    }
+
+    /// A small object whose header is asked for is likely to be asked for next.
+    fn loose_header(&self, loose: &Loose, id: &gix::oid) -> Result<Option<(Kind, u64)>> {
+        let mut scratch = self.scratch.borrow_mut();
+        if let Some(recent) = &self.recent {
+            let mut content = Vec::new();
+            // Of one that is damaged further on the header may still be read.
+            if let Ok(found) = loose.find(id, scratch.inflate(), &mut content, Recent::LARGEST as u64) {
+                if let Some((kind, size)) = found
+                    && content.len() as u64 == size
+                {
+                    recent.add(id, kind, &content);
+                }
+                return Ok(found);
+            }
+        }
+        loose.header(id, scratch.inflate())
     }
 
     /// True if there is an object `id`.
     pub fn contains(&self, id: &gix::oid) -> bool {
         self.holds(id)
+            || self.recent.as_ref().is_some_and(|recent| recent.header(id).is_some())
             || self.stores.iter().any(|store| store.packs.locate(id).is_some())
             || self.stores.iter().any(|store| store.loose.contains(id))
             || id.is_empty_tree()
