@@ -6,7 +6,6 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use anyhow::Result;
 use gix::{ObjectId, objs::Kind, oid};
 
 /// How much memory they may take together, in bytes.
@@ -72,11 +71,12 @@ impl Held {
         Some(object.kind)
     }
 
-    /// Have each written: its id and its file. No more are taken: another thread may be about to add one.
-    pub fn write(&self, mut write: impl FnMut(&oid, &[u8]) -> Result<()>) -> Result<()> {
+    /// Have all written: each id and its file, in the order of the ids. No more are taken: another thread may be about to add one.
+    pub fn write<T>(&self, write: impl FnOnce(&[(&oid, &[u8])]) -> T) -> T {
         let mut objects = self.lock();
         objects.written = true;
-        objects.by_id.iter().try_for_each(|(id, object)| write(id, &object.file))
+        let files: Vec<_> = objects.by_id.iter().map(|(id, object)| (id.as_ref(), &object.file[..])).collect();
+        write(&files)
     }
 
     fn lock(&self) -> MutexGuard<'_, Objects> {
