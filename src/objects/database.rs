@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use gix::{ObjectId, objs::Kind};
+use gix::{ObjectId, objs::Kind, zlib::Inflate};
 use gix_pack::{
     cache::lru::MemoryCappedHashmap,
     data::decode::{entry::ResolvedBase, header},
@@ -49,7 +49,8 @@ pub struct Database {
     recent: Option<Arc<Recent>>,
     /// True if the first store is the directory of a quarantine.
     quarantined: bool,
-    scratch: RefCell<Scratch>,
+    /// Set up when it is first needed.
+    cache: RefCell<Option<MemoryCappedHashmap>>,
 }
 
 /// One object directory.
@@ -67,17 +68,9 @@ enum Place<'a> {
     Loose(&'a Loose),
 }
 
-#[derive(Default)]
-struct Scratch {
-    /// Set up when it is first needed.
-    inflate: Option<gix::zlib::Inflate>,
-    cache: Option<MemoryCappedHashmap>,
-}
-
-impl Scratch {
-    fn inflate(&mut self) -> &mut gix::zlib::Inflate {
-        self.inflate.get_or_insert_default()
-    }
+thread_local! {
+    /// One for each thread that reads: to set it up takes as long as to inflate a small object.
+    static INFLATE: RefCell<Inflate> = RefCell::default();
 }
 
 impl Clone for Database {
@@ -87,7 +80,7 @@ impl Clone for Database {
             held: self.held.clone(),
             recent: self.recent.clone(),
             quarantined: self.quarantined,
-            scratch: RefCell::default(),
+            cache: RefCell::default(),
         }
     }
 }
@@ -99,7 +92,7 @@ impl Database {
         let alternates = alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, &mut |_| {});
         let dirs = iter::once(repository.objects_dir.clone()).chain(alternates);
         let stores = dirs.map(|dir| Arc::new(Store::new(dir, repository.hash))).collect();
-        Ok(Database { stores, held: None, recent: None, quarantined: false, scratch: RefCell::default() })
+        Ok(Database { stores, held: None, recent: None, quarantined: false, cache: RefCell::default() })
     }
 
     /// The same with the objects of a quarantine, as far as they are in it by now, in front.
@@ -110,7 +103,7 @@ impl Database {
             stores: directory.into_iter().chain(self.stores.iter().cloned()).collect(),
             held: Some(quarantine.held.clone()),
             recent: quarantine.recent.clone(),
-            scratch: RefCell::default(),
+            cache: RefCell::default(),
         }
     }
 
@@ -137,7 +130,7 @@ impl Database {
         let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode(location, buffer).map(Some),
             Place::Loose(loose) => {
-                let found = loose.find(id, self.scratch.borrow_mut().inflate(), buffer, u64::MAX)?;
+                let found = INFLATE.with_borrow_mut(|inflate| loose.find(id, inflate, buffer, u64::MAX))?;
                 Ok(found.map(|(kind, _)| kind))
             }
         })?;
@@ -168,11 +161,12 @@ impl Database {
 
     /// A small object whose header is asked for is likely to be asked for next.
     fn loose_header(&self, loose: &Loose, id: &gix::oid) -> Result<Option<(Kind, u64)>> {
-        let mut scratch = self.scratch.borrow_mut();
         if let Some(recent) = &self.recent {
             let mut content = Vec::new();
             // Of one that is damaged further on the header may still be read.
-            if let Ok(found) = loose.find(id, scratch.inflate(), &mut content, Recent::LARGEST as u64) {
+            let found =
+                INFLATE.with_borrow_mut(|inflate| loose.find(id, inflate, &mut content, Recent::LARGEST as u64));
+            if let Ok(found) = found {
                 if let Some((kind, size)) = found
                     && content.len() as u64 == size
                 {
@@ -181,7 +175,7 @@ impl Database {
                 return Ok(found);
             }
         }
-        loose.header(id, scratch.inflate())
+        INFLATE.with_borrow_mut(|inflate| loose.header(id, inflate))
     }
 
     /// True if there is an object `id`.
@@ -256,14 +250,14 @@ impl Database {
     fn decode(&self, location: &Location, buffer: &mut Vec<u8>) -> Result<Kind> {
         let Location { pack, offset } = location;
         let data = pack.data().ok_or_else(|| anyhow!("cannot open pack '{}'", pack.path().display()))?;
-        let mut scratch = self.scratch.borrow_mut();
-        let Scratch { inflate, cache } = &mut *scratch;
-        let inflate = inflate.get_or_insert_default();
+        let mut cache = self.cache.borrow_mut();
         let cache = cache.get_or_insert_with(|| MemoryCappedHashmap::new(CACHE_BYTES));
         let resolve = |base: &gix::oid, _: &mut Vec<u8>| {
             pack.offset_of(base).map(|offset| data.entry(offset).map(ResolvedBase::InPack)).transpose()
         };
-        let decoded = data.entry(*offset).and_then(|entry| data.decode_entry(entry, buffer, inflate, &resolve, cache));
+        let decoded = INFLATE.with_borrow_mut(|inflate| {
+            data.entry(*offset).and_then(|entry| data.decode_entry(entry, buffer, inflate, &resolve, cache))
+        });
         Ok(decoded.map_err(|err| anyhow!("'{}' at offset {offset}: {err}", pack.path().display()))?.kind)
     }
 
@@ -273,8 +267,9 @@ impl Database {
         let resolve = |base: &gix::oid| {
             pack.offset_of(base).map(|offset| data.entry(offset).map(header::ResolvedBase::InPack)).transpose()
         };
-        let mut scratch = self.scratch.borrow_mut();
-        let decoded = data.entry(*offset).and_then(|entry| data.decode_header(entry, scratch.inflate(), &resolve));
+        let decoded = INFLATE.with_borrow_mut(|inflate| {
+            data.entry(*offset).and_then(|entry| data.decode_header(entry, inflate, &resolve))
+        });
         let header = decoded.map_err(|err| anyhow!("'{}' at offset {offset}: {err}", pack.path().display()))?;
         Ok((header.kind, header.object_size))
     }
