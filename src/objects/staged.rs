@@ -64,7 +64,9 @@ impl Staged {
         let create = || Builder::new().prefix("tmp_obj_").permissions(read_only.clone()).tempfile_in(directory);
         let created = create().or_else(|err| match err.kind() {
             ErrorKind::NotFound => {
-                let made = interrupts.create_directory(directory, |path| create_dir(path, quarantine.shared))?;
+                create_dir(directory, quarantine.shared)?;
+                // A signal waits: it need not be made while others cannot register anything.
+                let made = interrupts.create_directory(directory, |_| Ok(()))?;
                 self.directories.push((directory.to_owned(), made));
                 create()
             }
