@@ -86,6 +86,32 @@ fn a_configured_level_is_honoured() {
     }
 }
 
+#[test]
+fn what_one_thread_cannot_write_takes_back_what_the_other_has_written() {
+    let scene = Scene::new("sha1", "files");
+    let server = sha1_server(&scene);
+    let blobs: Vec<_> = (0..90).map(|number| text(2000 + number)).collect();
+    let pack = blobs.iter().fold(PackBuilder::new(), |pack, blob| pack.entry(BLOB, blob)).finish();
+    let id = |blob: &Vec<u8>| gix::objs::compute_hash(gix::hash::Kind::Sha1, Kind::Blob, blob).expect("hashed");
+    let fan_out = |id: ObjectId| scene.git_dir().join("objects").join(&id.to_string()[..2]);
+    let mut missing: Vec<_> = blobs.iter().map(id).map(fan_out).filter(|directory| !directory.exists()).collect();
+    missing.sort();
+    // Among the first to be written, and among the last.
+    for in_the_way in [&missing[0], &missing[missing.len() - 1]] {
+        fs::write(in_the_way, "in the way").expect("written");
+        let before = server.everything();
+        let mut taken = server.take(&mut &pack[..]);
+        taken.quarantine.stage().expect("written to the quarantine");
+        assert!(taken.quarantine.is_made());
+        drop(taken);
+        assert!(server.everything() == before);
+        fs::remove_file(in_the_way).expect("removed");
+    }
+    let mut taken = server.take(&mut &pack[..]);
+    taken.quarantine.stage().expect("written");
+    assert!(!taken.quarantine.is_made());
+}
+
 fn sha1_server(scene: &Scene) -> Server {
     Server::new(&scene.git_dir(), gix::hash::Kind::Sha1)
 }

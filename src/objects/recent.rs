@@ -55,3 +55,22 @@ impl Recent {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_bounded_and_keeps_what_came_first() {
+        let (recent, mut found) = (Recent::default(), Vec::new());
+        let id = |n: u8| ObjectId::from_bytes_or_panic(&[n; 20]);
+        recent.add(&id(255), Kind::Blob, &[0; Recent::LARGEST + 1]);
+        assert_eq!(recent.header(&id(255)), None);
+        for n in 0..100 {
+            recent.add(&id(n), Kind::Tree, &[n; Recent::LARGEST]);
+        }
+        let kept = (0..100).filter(|n| recent.find(&id(*n), &mut found).is_some()).collect::<Vec<_>>();
+        assert!(kept.iter().copied().eq(0..(MOST / Recent::LARGEST) as u8), "{kept:?}");
+        assert_eq!(recent.header(&id(0)), Some((Kind::Tree, Recent::LARGEST as u64)));
+    }
+}

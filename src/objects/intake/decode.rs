@@ -55,7 +55,7 @@ pub fn decode<V: Visit>(
     let name = Name { hash, hasher: gix::hash::hasher(hash), gathered: Vec::new(), ids: Ids::new(hash), large, visit };
     let (store, name, mut rows, trailer) = std::thread::scope(|scope| -> Result<_> {
         let (store, mut name) = if threaded {
-            (Lane::beside(scope, "store", store)?, Lane::beside(scope, "name", name)?)
+            (Lane::beside_if_much(scope, "store", store), Lane::beside_if_much(scope, "name", name))
         } else {
             (Lane::Here(store), Lane::Here(name))
         };
@@ -132,7 +132,7 @@ fn read_entries<'scope, W: FnMut(&[u8]) -> Result<()>, V: Visit + 'scope>(
             rows.keep_inflated(delta);
         }
     }
-    name.send(batch)?;
+    name.send_last(batch)?;
     rows.end = stream.offset();
     Ok(rows)
 }
@@ -276,7 +276,7 @@ impl<'scope, 'a: 'scope> Tee<'scope, 'a> {
     }
 
     fn finish(mut self) -> Result<Store<'a>> {
-        self.lane.send(self.block)?;
+        self.lane.send_last(self.block)?;
         self.lane.finish()
     }
 }

@@ -108,5 +108,5 @@ fn adler32(bytes: &[u8]) -> u32 {
         let sum = sum + u32::from(byte);
         (sum, sums + sum)
     });
-    sums % 65521 << 16 | sum % 65521
+    ((sums % 65521) << 16) | (sum % 65521)
 }
