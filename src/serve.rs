@@ -170,7 +170,7 @@ impl Push<'_> {
         let intake = Intake {
             repository: self.repository,
             config: self.config,
-            database: &self.database,
+            database: &self.database.beside_quarantine(&quarantine),
             quarantine: &quarantine,
             messages: self.sideband,
             progress: self.has_progress(),

@@ -76,8 +76,8 @@ pub struct Config {
     pub packed_refs_timeout: Option<Duration>,
     /// `core.logAllRefUpdates`, unset meaning true in a repository with a work tree.
     pub log_all_ref_updates: LogRefs,
-    /// `core.looseCompression`, else `core.compression`, else 1 (the fastest): a zlib level, 0 to 9.
-    pub loose_compression: i32,
+    /// `core.looseCompression`, else `core.compression`: a zlib level, 0 to 9; `None`: as is fastest.
+    pub loose_compression: Option<i32>,
     /// `pack.compression`, else `core.compression`, else 6: a zlib level, 0 to 9, for entries that complete a thin pack.
     pub pack_compression: i32,
     /// `pack.threads`; 0 for as many as there are cores.

@@ -54,7 +54,7 @@ fn defaults(is_bare: bool) -> Config {
         ref_lock_timeout: Some(Duration::from_millis(100)),
         packed_refs_timeout: Some(Duration::from_secs(1)),
         log_all_ref_updates: if is_bare { LogRefs::Existing } else { LogRefs::Usual },
-        loose_compression: 1,
+        loose_compression: None,
         pack_compression: 6,
         pack_threads: 0,
         write_reverse_index: true,
@@ -100,7 +100,7 @@ impl Heard {
         config.fsck = self.receive_fsck.or(self.transfer_fsck).unwrap_or(false).then_some(self.fsck_rules);
         let unpack_limit = self.receive_unpack_limit.or(self.transfer_unpack_limit);
         config.unpack_limit = unpack_limit.unwrap_or(config.unpack_limit);
-        config.loose_compression = self.loose_compression.or(self.compression).unwrap_or(config.loose_compression);
+        config.loose_compression = self.loose_compression.or(self.compression);
         config.pack_compression = self.pack_compression.or(self.compression).unwrap_or(config.pack_compression);
         if let (Some(loose_objects), false) = (self.fsync_object_files, self.fsync) {
             config.fsync.loose_objects = loose_objects;
@@ -337,9 +337,9 @@ mod tests {
         assert_eq!(config("[receive]\nunpackLimit=3\n[transfer]\nunpackLimit=4").unpack_limit, 3);
         assert_eq!(config("[transfer]\nunpackLimit=4\n[receive]\nunpackLimit=-1").unpack_limit, 4);
         let levels = |text| (config(text).loose_compression, config(text).pack_compression);
-        assert_eq!(levels(""), (1, 6));
-        assert_eq!(levels("[core]\nlooseCompression=9\ncompression=0"), (9, 0));
-        assert_eq!(levels("[core]\ncompression=-1\n[pack]\ncompression=2"), (6, 2));
+        assert_eq!(levels(""), (None, 6));
+        assert_eq!(levels("[core]\nlooseCompression=9\ncompression=0"), (Some(9), 0));
+        assert_eq!(levels("[core]\ncompression=-1\n[pack]\ncompression=2"), (Some(6), 2));
         let maintenance = |text| (config(text).auto_maintenance, config(text).detach_maintenance);
         assert_eq!(maintenance(""), (true, true));
         assert_eq!(maintenance("[gc]\nauto=0\nautoDetach=0"), (false, false));

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use gix::{ObjectId, objs::Kind};
+use gix::{ObjectId, objs::Kind, zlib::Inflate};
 use gix_pack::{
     cache::lru::MemoryCappedHashmap,
     data::decode::{entry::ResolvedBase, header},
@@ -32,6 +32,7 @@ use crate::{
         loose::Loose,
         packs::{Location, Packs},
         quarantine::Quarantine,
+        recent::Recent,
     },
     repository::Repository,
 };
@@ -44,9 +45,12 @@ pub struct Database {
     stores: Vec<Arc<Store>>,
     /// The objects of a quarantine that are in memory.
     held: Option<Arc<Held>>,
+    /// What need not be read again.
+    recent: Option<Arc<Recent>>,
     /// True if the first store is the directory of a quarantine.
     quarantined: bool,
-    scratch: RefCell<Scratch>,
+    /// Set up when it is first needed.
+    cache: RefCell<Option<MemoryCappedHashmap>>,
 }
 
 /// One object directory.
@@ -64,17 +68,9 @@ enum Place<'a> {
     Loose(&'a Loose),
 }
 
-#[derive(Default)]
-struct Scratch {
-    /// Set up when it is first needed.
-    inflate: Option<gix::zlib::Inflate>,
-    cache: Option<MemoryCappedHashmap>,
-}
-
-impl Scratch {
-    fn inflate(&mut self) -> &mut gix::zlib::Inflate {
-        self.inflate.get_or_insert_default()
-    }
+thread_local! {
+    /// One for each thread that reads: to set it up takes as long as to inflate a small object.
+    static INFLATE: RefCell<Inflate> = RefCell::default();
 }
 
 impl Clone for Database {
@@ -82,8 +78,9 @@ impl Clone for Database {
         Database {
             stores: self.stores.clone(),
             held: self.held.clone(),
+            recent: self.recent.clone(),
             quarantined: self.quarantined,
-            scratch: RefCell::default(),
+            cache: RefCell::default(),
         }
     }
 }
@@ -95,7 +92,7 @@ impl Database {
         let alternates = alternates::resolve(&repository.objects_dir, &repository.alternate_dirs, &mut |_| {});
         let dirs = iter::once(repository.objects_dir.clone()).chain(alternates);
         let stores = dirs.map(|dir| Arc::new(Store::new(dir, repository.hash))).collect();
-        Ok(Database { stores, held: None, quarantined: false, scratch: RefCell::default() })
+        Ok(Database { stores, held: None, recent: None, quarantined: false, cache: RefCell::default() })
     }
 
     /// The same with the objects of a quarantine, as far as they are in it by now, in front.
@@ -105,8 +102,14 @@ impl Database {
             quarantined: directory.is_some(),
             stores: directory.into_iter().chain(self.stores.iter().cloned()).collect(),
             held: Some(quarantine.held.clone()),
-            scratch: RefCell::default(),
+            recent: quarantine.recent.clone(),
+            cache: RefCell::default(),
         }
+    }
+
+    /// The same without the objects of the quarantine, for as long as those are taken in.
+    pub fn beside_quarantine(&self, quarantine: &Quarantine) -> Self {
+        Database { recent: quarantine.recent.clone(), ..self.clone() }
     }
 
     /// The object directories in the order of search: the quarantine if there is one, the repository's, its alternates'.
@@ -121,10 +124,19 @@ impl Database {
         if let Some(kind) = self.held.as_ref().and_then(|held| held.find(id, buffer)) {
             return Ok(Some(kind));
         }
+        if let Some(kind) = self.recent.as_ref().and_then(|recent| recent.find(id, buffer)) {
+            return Ok(Some(kind));
+        }
         let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode(location, buffer).map(Some),
-            Place::Loose(loose) => loose.find(id, self.scratch.borrow_mut().inflate(), buffer),
+            Place::Loose(loose) => {
+                let found = INFLATE.with_borrow_mut(|inflate| loose.find(id, inflate, buffer, u64::MAX))?;
+                Ok(found.map(|(kind, _)| kind))
+            }
         })?;
+        if let (Some(kind), Some(recent)) = (found, &self.recent) {
+            recent.add(id, kind, buffer);
+        }
         if found.is_none() && id.is_empty_tree() {
             buffer.clear();
             return Ok(Some(Kind::Tree));
@@ -137,16 +149,39 @@ impl Database {
         if let Some(header) = self.held.as_ref().and_then(|held| held.header(id)) {
             return Ok(Some(header));
         }
+        if let Some(header) = self.recent.as_ref().and_then(|recent| recent.header(id)) {
+            return Ok(Some(header));
+        }
         let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode_header(location).map(Some),
-            Place::Loose(loose) => loose.header(id, self.scratch.borrow_mut().inflate()),
+            Place::Loose(loose) => self.loose_header(loose, id),
         })?;
         Ok(found.or(id.is_empty_tree().then_some((Kind::Tree, 0))))
+    }
+
+    /// A small object whose header is asked for is likely to be asked for next.
+    fn loose_header(&self, loose: &Loose, id: &gix::oid) -> Result<Option<(Kind, u64)>> {
+        if let Some(recent) = &self.recent {
+            let mut content = Vec::new();
+            // Of one that is damaged further on the header may still be read.
+            let found =
+                INFLATE.with_borrow_mut(|inflate| loose.find(id, inflate, &mut content, Recent::LARGEST as u64));
+            if let Ok(found) = found {
+                if let Some((kind, size)) = found
+                    && content.len() as u64 == size
+                {
+                    recent.add(id, kind, &content);
+                }
+                return Ok(found);
+            }
+        }
+        INFLATE.with_borrow_mut(|inflate| loose.header(id, inflate))
     }
 
     /// True if there is an object `id`.
     pub fn contains(&self, id: &gix::oid) -> bool {
         self.holds(id)
+            || self.recent.as_ref().is_some_and(|recent| recent.header(id).is_some())
             || self.stores.iter().any(|store| store.packs.locate(id).is_some())
             || self.stores.iter().any(|store| store.loose.contains(id))
             || id.is_empty_tree()
@@ -215,14 +250,14 @@ impl Database {
     fn decode(&self, location: &Location, buffer: &mut Vec<u8>) -> Result<Kind> {
         let Location { pack, offset } = location;
         let data = pack.data().ok_or_else(|| anyhow!("cannot open pack '{}'", pack.path().display()))?;
-        let mut scratch = self.scratch.borrow_mut();
-        let Scratch { inflate, cache } = &mut *scratch;
-        let inflate = inflate.get_or_insert_default();
+        let mut cache = self.cache.borrow_mut();
         let cache = cache.get_or_insert_with(|| MemoryCappedHashmap::new(CACHE_BYTES));
         let resolve = |base: &gix::oid, _: &mut Vec<u8>| {
             pack.offset_of(base).map(|offset| data.entry(offset).map(ResolvedBase::InPack)).transpose()
         };
-        let decoded = data.entry(*offset).and_then(|entry| data.decode_entry(entry, buffer, inflate, &resolve, cache));
+        let decoded = INFLATE.with_borrow_mut(|inflate| {
+            data.entry(*offset).and_then(|entry| data.decode_entry(entry, buffer, inflate, &resolve, cache))
+        });
         Ok(decoded.map_err(|err| anyhow!("'{}' at offset {offset}: {err}", pack.path().display()))?.kind)
     }
 
@@ -232,8 +267,9 @@ impl Database {
         let resolve = |base: &gix::oid| {
             pack.offset_of(base).map(|offset| data.entry(offset).map(header::ResolvedBase::InPack)).transpose()
         };
-        let mut scratch = self.scratch.borrow_mut();
-        let decoded = data.entry(*offset).and_then(|entry| data.decode_header(entry, scratch.inflate(), &resolve));
+        let decoded = INFLATE.with_borrow_mut(|inflate| {
+            data.entry(*offset).and_then(|entry| data.decode_header(entry, inflate, &resolve))
+        });
         let header = decoded.map_err(|err| anyhow!("'{}' at offset {offset}: {err}", pack.path().display()))?;
         Ok((header.kind, header.object_size))
     }

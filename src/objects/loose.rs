@@ -31,8 +31,11 @@ pub struct Loose {
 
 /// Where object `id` is, or is to be, in the object directory `dir` (gitrepository-layout).
 pub fn path(dir: &Path, id: &gix::oid) -> PathBuf {
-    let hex = id.to_hex().to_string();
-    dir.join(&hex[..2]).join(&hex[2..])
+    let mut hex = gix::hash::Kind::hex_buf();
+    let (fan_out, rest) = id.hex_to_buf(&mut hex).split_at(2);
+    let mut path = PathBuf::with_capacity(dir.as_os_str().len() + rest.len() + "/xx/".len());
+    path.extend([dir, Path::new(fan_out), Path::new(rest)]);
+    path
 }
 
 /// An object that is being inflated.
@@ -72,14 +75,20 @@ impl Loose {
         Ok(Some((kind, size)))
     }
 
-    /// The kind of object `id`, its content in `content`; `None` if it is not there.
-    pub fn find(&self, id: &gix::oid, inflate: &mut Inflate, content: &mut Vec<u8>) -> Result<Option<Kind>> {
+    /// The same, with its content in `content` if that has no more than `most` bytes.
+    pub fn find(
+        &self,
+        id: &gix::oid,
+        inflate: &mut Inflate,
+        content: &mut Vec<u8>,
+        most: u64,
+    ) -> Result<Option<(Kind, u64)>> {
         let path = self.path(id);
         let Some(mut stream) = Stream::open(&path, inflate).with_context(|| unreadable(&path))? else {
             return Ok(None);
         };
-        let kind = stream.object(content).with_context(|| unreadable(&path))?;
-        Ok(Some(kind))
+        let found = stream.object(content, most).with_context(|| unreadable(&path))?;
+        Ok(Some(found))
     }
 }
 
@@ -109,9 +118,12 @@ impl<'a> Stream<'a> {
         Ok((kind, size, bytes[header..len].to_vec()))
     }
 
-    /// The kind, and all of the content.
-    fn object(&mut self, content: &mut Vec<u8>) -> Result<Kind> {
+    /// The kind and size, and all of the content if it is not over `most` bytes.
+    fn object(&mut self, content: &mut Vec<u8>, most: u64) -> Result<(Kind, u64)> {
         let (kind, size, first) = self.header()?;
+        if size > most {
+            return Ok((kind, size));
+        }
         content.clear();
         content.extend_from_slice(&first);
         let mut len = first.len();
@@ -128,7 +140,7 @@ impl<'a> Stream<'a> {
         }
         content.truncate(len);
         ensure!(len as u64 == size, "it is shorter than its header says");
-        Ok(kind)
+        Ok((kind, size))
     }
 
     /// Inflate into `out`, which is not empty; 0 at the end.

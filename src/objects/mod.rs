@@ -13,6 +13,7 @@ mod loose;
 pub mod migrate;
 pub mod packs;
 pub mod quarantine;
+mod recent;
 pub mod removals;
 pub mod shallow;
 mod staged;

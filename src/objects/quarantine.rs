@@ -26,7 +26,7 @@ use nix::{
     unistd::{AccessFlags, access},
 };
 
-use super::{held::Held, loose, staged::Staged};
+use super::{held::Held, loose, recent::Recent, staged::Staged};
 use crate::{
     balanced::transaction_id::TransactionId,
     config::{Config, Fsync, SharedRepository},
@@ -45,7 +45,9 @@ pub struct Quarantine {
     pub(super) fsync: Fsync,
     /// Objects that are not in the directory, as long as there is none.
     pub(super) held: Arc<Held>,
-    /// The same in files that are to be moved in.
+    /// What was read of the repository's own, unless a vote may take its time.
+    pub(super) recent: Option<Arc<Recent>>,
+    /// What is held, in files that are to be moved in.
     pub(super) staged: Option<Staged>,
     directory: OnceLock<Directory>,
     /// How children are to name the object directory, and the alternates that they are to add.
@@ -72,7 +74,8 @@ impl Quarantine {
     ///
     /// Fails if nothing can be made in the object directory: that is the moment when git says so.
     pub fn create(repository: &Repository, config: &Config, interrupts: &Interrupts) -> Result<Self> {
-        let this = Self::new(repository, config, interrupts);
+        let mut this = Self::new(repository, config, interrupts);
+        this.recent = Some(Arc::default());
         access(&this.objects_dir, AccessFlags::W_OK | AccessFlags::X_OK).with_context(|| this.cannot_create())?;
         Ok(this)
     }
@@ -126,6 +129,7 @@ impl Quarantine {
             shared: config.shared_repository,
             fsync: config.fsync,
             held: Arc::default(),
+            recent: None,
             staged: None,
             directory: OnceLock::new(),
             spelled: spelled(repository),
@@ -152,7 +156,7 @@ impl Quarantine {
         drop(held_off);
         let dir =
             self.enter(Directory { path, interrupts: self.interrupts.clone(), doomed: Some(doomed), _owned: None })?;
-        self.held.write(|id, file| self.write(id, file))?;
+        self.held.write(|files| files.iter().try_for_each(|(id, file)| self.write(id, file)))?;
         Ok(dir)
     }
 

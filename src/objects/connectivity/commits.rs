@@ -161,9 +161,9 @@ impl<'c, 'a> Commits<'c, 'a> {
     /// Take the value of a ref for sound without walking on from it. False if it is not there.
     fn note_tip(&mut self, id: ObjectId, trees: &mut Trees<'_, '_>) -> bool {
         let check = self.check;
-        if check.database.contains(&id)
-            && let Some(commit) = check.history.recall(&id)
-        {
+        // The commit-graph does not show that it is there.
+        let recorded = check.history.recorded(&id).filter(|_| check.database.contains(&id));
+        if let Some(commit) = recorded.or_else(|| check.history.read(&id)) {
             // It waits, so that the walk can go on from it where the rest of history turns out to be needed.
             self.add(id, commit, true);
             return true;

@@ -24,6 +24,8 @@ pub const BATCH: usize = 1 << 19;
 const FIRST_BATCH: usize = 1 << 14;
 /// How many objects go to be hashed at once, however small they are.
 const PARTS: usize = 1 << 13;
+/// The largest delta that is kept inflated where there is room for it, in bytes.
+const SMALL_DELTA: u64 = 1 << 14;
 /// How much of the pack goes to be hashed and written at once, in bytes.
 const BLOCK: usize = 1 << 18;
 
@@ -53,7 +55,7 @@ pub fn decode<V: Visit>(
     let name = Name { hash, hasher: gix::hash::hasher(hash), gathered: Vec::new(), ids: Ids::new(hash), large, visit };
     let (store, name, mut rows, trailer) = std::thread::scope(|scope| -> Result<_> {
         let (store, mut name) = if threaded {
-            (Lane::beside(scope, "store", store)?, Lane::beside(scope, "name", name)?)
+            (Lane::beside_if_much(scope, "store", store), Lane::beside_if_much(scope, "name", name))
         } else {
             (Lane::Here(store), Lane::Here(name))
         };
@@ -78,7 +80,7 @@ fn read_entries<'scope, W: FnMut(&[u8]) -> Result<()>, V: Visit + 'scope>(
 ) -> Result<Rows> {
     let mut rows = Rows::new(hash);
     let mut batch = Batch::default();
-    let mut scratch = vec![0; 1 << 14];
+    let mut scratch = Vec::new();
     let mut enough = FIRST_BATCH;
     for row in 0..count {
         let entry = stream.entry(hash)?;
@@ -108,7 +110,8 @@ fn read_entries<'scope, W: FnMut(&[u8]) -> Result<()>, V: Visit + 'scope>(
                     batch.used += more;
                     left -= more as u64;
                 }
-                stream.skip(&mut scratch)?;
+                // Its end.
+                stream.skip(&mut [0])?;
                 batch.parts.push(Part { row, kind, size: entry.size, bytes: start..batch.used, first, last: true });
                 Base::None(kind)
             }
@@ -129,7 +132,7 @@ fn read_entries<'scope, W: FnMut(&[u8]) -> Result<()>, V: Visit + 'scope>(
             rows.keep_inflated(delta);
         }
     }
-    name.send(batch)?;
+    name.send_last(batch)?;
     rows.end = stream.offset();
     Ok(rows)
 }
@@ -138,9 +141,13 @@ fn read_entries<'scope, W: FnMut(&[u8]) -> Result<()>, V: Visit + 'scope>(
 fn pass_delta<'a, W: FnMut(&[u8]) -> Result<()>>(
     stream: &mut PackStream<'_, W>,
     size: u64,
-    scratch: &'a mut [u8],
+    scratch: &'a mut Vec<u8>,
 ) -> Result<Option<&'a [u8]>> {
-    if size > scratch.len() as u64 {
+    let room = size.clamp(1, SMALL_DELTA) as usize;
+    if scratch.len() < room {
+        scratch.resize(room, 0);
+    }
+    if size > SMALL_DELTA {
         let mut check = delta::Check::default();
         loop {
             match stream.inflate(scratch)? {
@@ -269,7 +276,7 @@ impl<'scope, 'a: 'scope> Tee<'scope, 'a> {
     }
 
     fn finish(mut self) -> Result<Store<'a>> {
-        self.lane.send(self.block)?;
+        self.lane.send_last(self.block)?;
         self.lane.finish()
     }
 }

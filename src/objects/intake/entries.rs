@@ -14,7 +14,8 @@ const BLOCK: usize = 1 << 16;
 pub struct Entries<'a> {
     file: &'a (dyn FileExt + Sync),
     rows: &'a Rows,
-    inflate: Decompress,
+    /// Set up when it is first needed.
+    inflate: Option<Decompress>,
     block: Vec<u8>,
     /// The next byte of the block to look at.
     at: usize,
@@ -25,7 +26,7 @@ pub struct Entries<'a> {
 impl<'a> Entries<'a> {
     /// The entries of the pack in `file`.
     pub fn new(file: &'a (dyn FileExt + Sync), rows: &'a Rows) -> Self {
-        Entries { file, rows, inflate: Decompress::new(), block: Vec::new(), at: 0, next: 0..0 }
+        Entries { file, rows, inflate: None, block: Vec::new(), at: 0, next: 0..0 }
     }
 
     /// Inflate the entry in `row` into `out`, which is cleared. Fails if it is larger than `limit` bytes.
@@ -75,7 +76,7 @@ impl<'a> Entries<'a> {
         let entry = gix_pack::data::Entry::from_bytes(&self.block, offset, self.rows.hash)
             .map_err(|err| anyhow!("cannot read the object at offset {offset} again: {err}"))?;
         self.at = entry.header_size();
-        self.inflate.reset();
+        self.inflate.get_or_insert_default().reset();
         Ok(entry.decompressed_size)
     }
 
@@ -95,12 +96,12 @@ impl<'a> Entries<'a> {
             if self.at == self.block.len() {
                 self.load()?;
             }
-            let (read, wrote) = (self.inflate.total_in(), self.inflate.total_out());
-            let status = self
-                .inflate
+            let inflate = self.inflate.get_or_insert_default();
+            let (read, wrote) = (inflate.total_in(), inflate.total_out());
+            let status = inflate
                 .decompress(&self.block[self.at..], out, FlushDecompress::None)
                 .map_err(|err| anyhow!("cannot inflate an object of the pack again: {err}"))?;
-            let (read, wrote) = (self.inflate.total_in() - read, self.inflate.total_out() - wrote);
+            let (read, wrote) = (inflate.total_in() - read, inflate.total_out() - wrote);
             self.at += read as usize;
             if wrote > 0 {
                 return Ok(wrote as usize);

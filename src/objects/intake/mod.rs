@@ -7,6 +7,8 @@ mod delta;
 mod entries;
 mod index;
 mod links;
+mod loose_file;
+mod loosen;
 mod pack_index;
 mod pack_stream;
 mod plan;
@@ -22,7 +24,7 @@ use std::{fmt, io::Read};
 use anyhow::{Result, anyhow, bail, ensure};
 use gix::{ObjectId, objs::Kind, oid};
 
-pub use self::unpack::store_blob;
+pub use self::loosen::store_blob;
 use self::{index::index, pack_stream::read_header, unpack::unpack};
 use super::{
     database::Database,

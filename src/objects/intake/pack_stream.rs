@@ -1,6 +1,6 @@
 //! The pack of a push as it comes in, entry by entry (gitformat-pack), believing nothing.
 //!
-//! It is read through one buffer of fixed size; sizes that the pack claims are compared with what follows, and never
+//! It is read through one buffer of bounded size; sizes that the pack claims are compared with what follows, and never
 //! allocated. After the trailer nothing more is asked of the input: a client keeps its end open and waits.
 
 use std::io::{ErrorKind, Read};
@@ -12,8 +12,9 @@ use gix::{
     zlib::{Decompress, FlushDecompress, Status},
 };
 
-/// The size of the buffer, in bytes.
+/// The size of the buffer, in bytes, and with what it begins: most packs are small.
 const BUFFER: usize = 1 << 16;
+const FIRST_BUFFER: usize = 1 << 12;
 /// `PACK`, the version, and how many entries follow.
 const HEADER: usize = 12;
 
@@ -68,7 +69,7 @@ impl<'a, W: FnMut(&[u8]) -> Result<()>> PackStream<'a, W> {
     /// The pack in `input`, whose first twelve bytes are `header`. No more than `limit` bytes are taken from it; what
     /// is said otherwise goes with it.
     pub fn new(input: &'a mut dyn Read, header: [u8; HEADER], limit: Option<(u64, String)>, pass_on: W) -> Self {
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = vec![0; FIRST_BUFFER];
         buffer[..HEADER].copy_from_slice(&header);
         PackStream {
             input,
@@ -238,6 +239,9 @@ impl<'a, W: FnMut(&[u8]) -> Result<()>> PackStream<'a, W> {
     fn fill(&mut self) -> Result<()> {
         self.check();
         self.pass()?;
+        if self.filled == FIRST_BUFFER {
+            self.buffer.resize(BUFFER, 0);
+        }
         (self.at, self.unpassed, self.unchecked) = (0, 0, 0);
         loop {
             match self.input.read(&mut self.buffer) {

@@ -1,39 +1,20 @@
 //! Few objects: each becomes a file of its own, and the pack is forgotten.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
-use anyhow::{Context, Result, anyhow, bail};
-use gix::{
-    ObjectId,
-    objs::Kind,
-    oid,
-    zlib::{
-        Compression, Status,
-        stream::deflate::{self, Compress, FlushCompress},
-    },
-};
+use anyhow::{Context, Result, bail};
 
 use super::{
     Intake,
-    decode::{BATCH, Decoded, decode},
+    decode::{Decoded, decode},
     entries::Entries,
+    loosen::Loosen,
     progress::Progress,
     resolve::{Settings, resolve},
     rows::Base,
     spool::Spool,
-    visit::Visit,
 };
-use crate::{
-    config::Config,
-    objects::{
-        database::Database,
-        fsck::{
-            Fsck,
-            walk::{Recorder, Records},
-        },
-        quarantine::Quarantine,
-    },
-};
+use crate::objects::fsck::{Fsck, walk::Records};
 
 /// From so many objects on, threads are worth what they cost.
 const THREADED: u32 = 32;
@@ -50,10 +31,10 @@ pub fn unpack(
     let file = Spool::new(intake.quarantine);
     let limit = config.max_input_size.map(|limit| (limit, "pack exceeds maximum allowed size".into()));
     let records = Records::default();
-    let loosen = Loosen {
-        fsck: fsck.map(|fsck| fsck.recorder(&records)),
-        largest: intake.delta_limit(),
-        ..Loosen::new(intake.quarantine, intake.database, config)
+    let loosen = Loosen::new(intake.quarantine, intake.database, config);
+    let loosen = match fsck {
+        Some(fsck) => loosen.checked(fsck.recorder(&records), intake.delta_limit()),
+        None => loosen,
     };
     let Decoded { mut rows, large, mut visit, .. } =
         decode(input, header, limit, intake.repository.hash, (&file, header.1 >= THREADED), loosen)?;
@@ -79,121 +60,4 @@ pub fn unpack(
         fsck.check_dot_files(&intake.everything(), intake.delta_limit(), true)?;
     }
     Ok(())
-}
-
-/// Write `data`, which came outside of any pack, as a blob into the quarantine, unless it is in the `database` already; its id,
-/// of the given `hash`.
-pub fn store_blob(
-    data: &[u8],
-    hash: gix::hash::Kind,
-    quarantine: &Quarantine,
-    database: &Database,
-    config: &Config,
-) -> Result<ObjectId> {
-    let id = gix::objs::compute_hash(hash, Kind::Blob, data).map_err(|err| anyhow!("{err}"))?;
-    Loosen::new(quarantine, database, config).visit(&id, Kind::Blob, data)?;
-    Ok(id)
-}
-
-/// Makes loose objects (gitformat-loose).
-struct Loosen<'a> {
-    fsck: Option<Recorder<'a>>,
-    /// The largest object that can be checked, in bytes.
-    largest: u64,
-    quarantine: &'a Quarantine,
-    database: Database,
-    level: Compression,
-    compress: Compress,
-    file: Vec<u8>,
-}
-
-impl Clone for Loosen<'_> {
-    fn clone(&self) -> Self {
-        let (database, fsck) = (self.database.clone(), self.fsck.clone());
-        Loosen { database, fsck, compress: Compress::new(self.level), file: Vec::new(), ..*self }
-    }
-}
-
-impl Visit for Loosen<'_> {
-    fn visit(&mut self, id: &ObjectId, kind: Kind, data: &[u8]) -> Result<()> {
-        if let Some(fsck) = &mut self.fsck {
-            fsck.record(id, kind, data)?;
-        }
-        if self.database.freshen(id) {
-            return Ok(());
-        }
-        // A fresh one is spared the clearing of its tables.
-        if self.compress.total_in() > 0 {
-            self.compress.reset();
-        }
-        self.file.clear();
-        let header = gix::objs::encode::loose_header(kind, data.len() as u64);
-        self.deflate(&header, FlushCompress::None)?;
-        self.deflate(data, FlushCompress::Finish)?;
-        self.quarantine.add(id, kind, data, &self.file)
-    }
-
-    fn passes_by(&self, kind: Kind, size: u64) -> bool {
-        let is_checked = self.fsck.is_some() && kind != Kind::Blob;
-        size > if is_checked { self.largest } else { BATCH as u64 }
-    }
-}
-
-impl<'a> Loosen<'a> {
-    /// Nothing is checked.
-    fn new(quarantine: &'a Quarantine, database: &Database, config: &Config) -> Self {
-        let level = Compression::new(config.loose_compression).unwrap_or(Compression::BEST_SPEED);
-        Loosen {
-            fsck: None,
-            largest: u64::MAX,
-            quarantine,
-            database: database.clone(),
-            level,
-            compress: Compress::new(level),
-            file: Vec::new(),
-        }
-    }
-
-    /// Write an object that need not fit into memory: `fill` gives its content.
-    fn write_large(
-        &mut self,
-        id: &oid,
-        kind: Kind,
-        size: u64,
-        fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
-    ) -> Result<()> {
-        match &mut self.fsck {
-            Some(fsck) if kind == Kind::Blob => fsck.blob(id)?,
-            Some(_) => bail!("{kind} {id} is too large to be checked"),
-            None => {}
-        }
-        if self.database.freshen(id) {
-            return Ok(());
-        }
-        let Some((path, file)) = self.quarantine.create_file(id)? else { return Ok(()) };
-        let mut out = deflate::Write::new(&file, self.level);
-        let context = || format!("cannot write '{}'", path.display());
-        out.write_all(&gix::objs::encode::loose_header(kind, size)).with_context(context)?;
-        fill(&mut out).with_context(context)?;
-        out.flush().with_context(context)?;
-        self.quarantine.seal(&path, &file)
-    }
-
-    /// Add what `input` compresses to.
-    fn deflate(&mut self, mut input: &[u8], flush: FlushCompress) -> Result<()> {
-        let mut block = [0; 1 << 13];
-        loop {
-            let (read, wrote) = (self.compress.total_in(), self.compress.total_out());
-            let status = self.compress.compress(input, &mut block, flush);
-            let status = status.map_err(|err| anyhow!("cannot compress: {err}"))?;
-            input = &input[(self.compress.total_in() - read) as usize..];
-            let wrote = (self.compress.total_out() - wrote) as usize;
-            self.file.extend_from_slice(&block[..wrote]);
-            match (status, flush) {
-                (Status::StreamEnd, _) => return Ok(()),
-                (_, FlushCompress::None) if input.is_empty() => return Ok(()),
-                _ => {}
-            }
-        }
-    }
 }
