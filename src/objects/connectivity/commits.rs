@@ -3,7 +3,7 @@
 //! "Sound" is a commit, or any other object, that a ref or an alternate's ref reaches: it and all below it are taken to be
 //! there. That a commit is in the database shows nothing: it may be what an interrupted push or a prune has left over.
 
-use std::collections::BinaryHeap;
+use std::{collections::BinaryHeap, mem::take};
 
 use gix::{
     ObjectId,
@@ -226,7 +226,9 @@ impl<'c, 'a> Commits<'c, 'a> {
             place.waits = false;
             let is_sound = place.is_sound;
             self.open -= usize::from(!is_sound);
-            for parent in place.commit.parents.clone() {
+            // Nobody asks for those of a sound one again.
+            let parents = if is_sound { take(&mut place.commit.parents) } else { place.commit.parents.clone() };
+            for parent in parents {
                 self.meet(parent, is_sound, id)?;
             }
         }
@@ -244,7 +246,7 @@ impl<'c, 'a> Commits<'c, 'a> {
         if is_sound {
             // A hole behind what a ref reaches is none of this push's.
             if let Some(commit) = check.history.recall(&id) {
-                self.add(id, commit, true);
+                self.put(id, commit, true);
             }
             return Ok(());
         }
@@ -253,7 +255,7 @@ impl<'c, 'a> Commits<'c, 'a> {
         }
         check.progress.tick();
         match check.history.read(&id) {
-            Some(commit) => self.add(id, commit, false),
+            Some(commit) => self.put(id, commit, false),
             None if !check.database.contains(&id) && check.is_owed(&id) => {}
             None => return Err(self.lost_parent(id, child)),
         }
@@ -284,6 +286,11 @@ impl<'c, 'a> Commits<'c, 'a> {
             }
             return;
         }
+        self.put(id, commit, is_sound);
+    }
+
+    /// [Add](Self::add) one that was not met before.
+    fn put(&mut self, id: ObjectId, commit: Commit, is_sound: bool) {
         self.open += usize::from(!is_sound);
         self.queue.push((commit.age, id));
         self.places.insert(id, Place { commit, is_sound, waits: true });

@@ -249,7 +249,7 @@ struct LogLine {
 enum How {
     /// By the rename of its lock file.
     Alone,
-    /// By the rename of its staged file: it is the only one of its transaction that changes.
+    /// By the rename of its staged file, or by going; its lock is a mark.
     Staged,
     /// By the one rename of packed-refs.
     Together {

@@ -133,14 +133,17 @@ impl Prepared<'_> {
             Mode::AllOrNone => vote.is_some() || order.len() > 1,
             Mode::EachAlone => many,
         };
+        // A mark costs less than a file, once there is a first one.
+        let marked = order.iter().filter(|&&index| edits[index].is_deletion()).count() >= MANY;
         let is_together = |edit: &Edit| together && (self.mode == Mode::AllOrNone || edit.is_creation());
         let how = |edit: &Edit| match is_together(edit) {
             true => How::Together { packed_only: many && edit.is_creation() },
+            false if marked && edit.is_deletion() => How::Staged,
             false => How::Alone,
         };
         let mut hows: Vec<How> = edits.iter().map(how).collect();
-        if together {
-            let edits = order.iter().map(|&index| &edits[index]).filter(|edit| is_together(edit));
+        if together || marked {
+            let edits = order.iter().filter(|&&index| hows[index] != How::Alone).map(|&index| &edits[index]);
             let voted = vote.is_some();
             if many && !voted && self.announced.hook.is_none() {
                 let created = edits.clone().filter(|edit| edit.is_creation());
@@ -284,7 +287,7 @@ impl Prepared<'_> {
     fn make_lock(&mut self, name: &BStr, path: &Path, edit: &Edit, how: How) -> io::Result<Held> {
         let Site { config, locksmith, .. } = self.site;
         match (how, &mut self.journal) {
-            (How::Together { .. }, Some(journal)) => journal
+            (How::Together { .. } | How::Staged, Some(journal)) => journal
                 .announce(name)
                 .and_then(|()| locksmith.mark(path, journal.mark(), config.ref_lock_timeout, &mut self.made)),
             _ => {
