@@ -18,8 +18,12 @@ use crate::repository::{RefFormat, Repository};
 /// How many refs git reads on the way to the end; what needs more leads nowhere.
 const MAX_READS: usize = 5;
 
-/// About so many names git is asked one by one; of more of them, what it shows when it lists all refs has to do.
+/// About so many names git is asked by; for more of them it lists all refs.
 const FEW: usize = 50;
+
+/// Of so many names that git does not show it is asked one by one: each takes a process. Where there are more, what it shows has
+/// to do.
+const ASKED: usize = 4;
 
 /// What a ref is, as a symbolic one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,8 +92,8 @@ pub struct SymbolicRefs<'a> {
 struct Shown {
     /// What each leads to; nothing for those that are not symbolic.
     targets: BTreeMap<BString, BString>,
-    /// They are few: one that is not shown is worth a question, for it may dangle or be broken.
-    few: bool,
+    /// One that is not shown is worth a question, for it may dangle or be broken: there are few of them.
+    asks: bool,
 }
 
 impl<'a> SymbolicRefs<'a> {
@@ -112,7 +116,7 @@ impl<'a> SymbolicRefs<'a> {
         };
         match shown.targets.get(name.as_bytes().as_bstr()) {
             Some(target) if !target.is_empty() => Ok(Symbolic::LeadsTo(target.clone())),
-            None if shown.few => ask_git(self.repository, name),
+            None if shown.asks => ask_git(self.repository, name),
             _ => Ok(Symbolic::No),
         }
     }
@@ -122,8 +126,7 @@ impl Shown {
     fn of(repository: &Repository, names: &[&BStr]) -> Result<Self> {
         let mut git = git(repository);
         git.args(["for-each-ref", "--format=%(refname) %(symref)", "--"]);
-        let few = names.len() <= FEW;
-        if few {
+        if names.len() <= FEW {
             git.args(names.iter().map(|name| name.to_os_str_lossy()));
         }
         let output = git.output().context("cannot run 'git for-each-ref'")?;
@@ -131,6 +134,8 @@ impl Shown {
             bail!("'git for-each-ref' failed: {}", output.stderr.trim_end().as_bstr());
         }
         let lines = output.stdout.lines().filter_map(|line| line.split_once_str(" "));
-        Ok(Shown { targets: lines.map(|(name, target)| (name.into(), target.into())).collect(), few })
+        let targets: BTreeMap<BString, BString> = lines.map(|(name, target)| (name.into(), target.into())).collect();
+        let asks = names.iter().filter(|name| !targets.contains_key(name.as_bytes().as_bstr())).count() <= ASKED;
+        Ok(Shown { targets, asks })
     }
 }
