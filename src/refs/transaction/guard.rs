@@ -44,8 +44,10 @@ pub(super) fn guard(
     made: &mut MadeDirectories,
 ) -> Result<Option<Held>, Failure> {
     let Site { config, paths, locksmith, .. } = site;
+    // Then so are all above it: most refs of a push lie in the directory of the one before.
+    let is_occupied = prefixes(name).last().is_some_and(|directory| ours.occupied.contains(directory));
     let is_ours = |prefix: &&BStr| ours.locked.contains(*prefix) || ours.occupied.contains(*prefix);
-    for prefix in prefixes(name).filter(|prefix| !is_ours(prefix)) {
+    for prefix in prefixes(name).filter(|prefix| !is_occupied && !is_ours(prefix)) {
         let path = paths.lock(prefix);
         let mut waiting = Waiting::new(config.ref_lock_timeout);
         while path.symlink_metadata().is_ok() {
@@ -69,10 +71,8 @@ pub(super) fn guard(
         Err(err) if err.kind() == ErrorKind::AlreadyExists => return Ok(None),
         Err(err) => return Err(Failure::general(cannot_lock(edit, unable_to_create(&path, &err)))),
     };
-    for prefix in prefixes(name) {
-        if !ours.occupied.contains(prefix) {
-            ours.occupied.insert(prefix.to_owned());
-        }
+    if !is_occupied {
+        ours.occupied.extend(prefixes(name).map(BStr::to_owned));
     }
     Ok(Some(guard))
 }
