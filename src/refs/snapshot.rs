@@ -23,7 +23,7 @@ use crate::repository::{RefFormat, Repository};
 /// How many files a symbolic ref may take to read, itself included.
 const MAX_READS: usize = 5;
 
-/// How long it may take to read all refs, in a repository that is not small.
+/// How long to read all refs takes at most, where they are not many.
 const MOMENT: Duration = Duration::from_millis(20);
 
 /// All refs below `refs/`, and what else packed-refs lists.
@@ -32,8 +32,10 @@ pub struct Snapshot {
     loose: Vec<LooseLine>,
     packed: Option<Packed>,
     hash: gix::hash::Kind,
-    /// When the reading began.
-    begun: Instant,
+    /// When it was read.
+    read: Instant,
+    /// How long that took.
+    took: Duration,
 }
 
 /// A loose ref, as packed-refs would have it.
@@ -76,10 +78,9 @@ impl Snapshot {
         Ok(now)
     }
 
-    /// True if it was read so long ago that it may differ from what there is now by more than one reading of all refs from
-    /// the next: they are never read in one instant.
+    /// True if what it tells is older than a reading can be: the first ref of it was read long before the last one.
     pub fn is_old(&self) -> bool {
-        self.begun.elapsed() > MOMENT
+        self.read.elapsed() > self.took.clamp(MOMENT, 10 * MOMENT)
     }
 
     /// Fails if there is a malformed line in packed-refs.
@@ -89,13 +90,17 @@ impl Snapshot {
         entries.finish()
     }
 
+    fn new(loose: Vec<LooseLine>, packed: Option<Packed>, hash: gix::hash::Kind, begun: Instant) -> Self {
+        Snapshot { loose, packed, hash, read: Instant::now(), took: begun.elapsed() }
+    }
+
     /// With whether packed-refs is the `known` file.
     fn read_after(repository: &Repository, known: Option<Packed>) -> Result<(Self, bool)> {
         let (hash, begun) = (repository.hash, Instant::now());
         if let RefFormat::Other(format) = &repository.ref_format {
             let packed = read_with_git(repository)
                 .with_context(|| format!("cannot read the refs, which are stored as {format}"))?;
-            return Ok((Snapshot { loose: Vec::new(), packed: Some(packed), hash, begun }, false));
+            return Ok((Snapshot::new(Vec::new(), Some(packed), hash, begun), false));
         }
         let found = scan::scan(repository)?;
         let same = known.filter(Packed::is_current);
@@ -113,7 +118,7 @@ impl Snapshot {
             };
             loose.push(LooseLine::new(name.as_ref(), id, hash));
         }
-        Ok((Snapshot { loose, packed, hash, begun }, is_same_file))
+        Ok((Snapshot::new(loose, packed, hash, begun), is_same_file))
     }
 
     /// All refs in byte order of their full names, symbolic refs as what they lead to, those that lead nowhere left out. A
