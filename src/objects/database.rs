@@ -5,13 +5,13 @@
 
 use std::{
     cell::RefCell,
-    fs, iter,
+    iter,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use anyhow::{Result, anyhow};
-use gix::{ObjectId, objs::Kind, zlib::Inflate};
+use gix::{objs::Kind, zlib::Inflate};
 use gix_pack::{
     cache::lru::MemoryCappedHashmap,
     data::decode::{entry::ResolvedBase, header},
@@ -29,6 +29,7 @@ use crate::{
     objects::{
         alternates,
         held::Held,
+        known::Known,
         loose::Loose,
         packs::{Location, Packs},
         quarantine::Quarantine,
@@ -54,12 +55,10 @@ pub struct Database {
 }
 
 /// One object directory.
-struct Store {
-    dir: PathBuf,
-    packs: Packs,
+pub(super) struct Store {
+    pub(super) dir: PathBuf,
+    pub(super) packs: Packs,
     loose: Loose,
-    /// What [`Known`] found, by the first byte of the id.
-    listed: [OnceLock<Vec<ObjectId>>; 256],
 }
 
 /// Where a copy of an object is.
@@ -161,21 +160,23 @@ impl Database {
 
     /// A small object whose header is asked for is likely to be asked for next.
     fn loose_header(&self, loose: &Loose, id: &gix::oid) -> Result<Option<(Kind, u64)>> {
-        if let Some(recent) = &self.recent {
-            let mut content = Vec::new();
-            // Of one that is damaged further on the header may still be read.
-            let found =
-                INFLATE.with_borrow_mut(|inflate| loose.find(id, inflate, &mut content, Recent::LARGEST as u64));
-            if let Ok(found) = found {
-                if let Some((kind, size)) = found
-                    && content.len() as u64 == size
-                {
-                    recent.add(id, kind, &content);
+        INFLATE.with_borrow_mut(|inflate| {
+            if let Some((recent, room)) = self.recent.as_ref().map(|recent| (recent, recent.room()))
+                && room > 0
+            {
+                let mut content = Vec::new();
+                // Of one that is damaged further on the header may still be read.
+                if let Ok(found) = loose.find(id, inflate, &mut content, room as u64) {
+                    if let Some((kind, size)) = found
+                        && content.len() as u64 == size
+                    {
+                        recent.add(id, kind, &content);
+                    }
+                    return Ok(found);
                 }
-                return Ok(found);
             }
-        }
-        INFLATE.with_borrow_mut(|inflate| loose.header(id, inflate))
+            loose.header(id, inflate)
+        })
     }
 
     /// True if there is an object `id`.
@@ -214,7 +215,7 @@ impl Database {
 
     /// What is there as of now, for very many questions from any thread.
     pub fn known(&self) -> Known {
-        Known(self.stores.clone())
+        Known::new(&self.stores)
     }
 
     fn look_again(&self) -> bool {
@@ -277,35 +278,7 @@ impl Database {
 
 impl Store {
     fn new(dir: PathBuf, hash: gix::hash::Kind) -> Self {
-        Store { packs: Packs::new(&dir, hash), loose: Loose::new(&dir), listed: [const { OnceLock::new() }; 256], dir }
-    }
-
-    /// True if object `id` was loose when its directory was first asked for.
-    fn lists(&self, id: &gix::oid) -> bool {
-        let first = id.first_byte();
-        let list = || {
-            let mut ids = Vec::new();
-            for entry in fs::read_dir(self.dir.join(format!("{first:02x}"))).into_iter().flatten().flatten() {
-                let mut hex = format!("{first:02x}").into_bytes();
-                hex.extend_from_slice(entry.file_name().as_encoded_bytes());
-                ids.extend(ObjectId::from_hex(&hex));
-            }
-            ids.sort_unstable();
-            ids
-        };
-        let ids = self.listed[usize::from(first)].get_or_init(list);
-        ids.binary_search_by(|listed| listed.as_ref().cmp(id)).is_ok()
-    }
-}
-
-/// Which objects a [`Database`] has, as of the first question: it reads each directory once and never looks again.
-#[derive(Clone)]
-pub struct Known(Vec<Arc<Store>>);
-
-impl Known {
-    /// True if object `id` is known.
-    pub fn contains(&self, id: &gix::oid) -> bool {
-        self.0.iter().any(|store| store.packs.locate(id).is_some() || store.lists(id))
+        Store { packs: Packs::new(&dir, hash), loose: Loose::new(&dir), dir }
     }
 }
 

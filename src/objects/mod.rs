@@ -8,6 +8,7 @@ pub mod fsck;
 pub mod held;
 pub mod history;
 pub mod intake;
+mod known;
 pub mod link;
 mod loose;
 pub mod migrate;

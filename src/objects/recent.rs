@@ -12,6 +12,8 @@ use gix::{ObjectId, objs::Kind, oid};
 
 /// How much memory they may take together, in bytes. Those that come first stay: they are what the push builds on.
 const MOST: usize = 1 << 18;
+/// The largest object that is kept, in bytes.
+const LARGEST: usize = 1 << 15;
 
 /// Objects in memory.
 #[derive(Debug, Default)]
@@ -24,15 +26,16 @@ struct Objects {
 }
 
 impl Recent {
-    /// The largest object that is kept, in bytes.
-    pub const LARGEST: usize = 1 << 15;
+    /// How large an object may be to be kept, in bytes.
+    pub fn room(&self) -> usize {
+        self.lock().room()
+    }
 
     /// Keep object `id`, if there is room for it.
     pub fn add(&self, id: &oid, kind: Kind, content: &[u8]) {
         let mut objects = self.lock();
-        let size = objects.size + content.len();
-        if content.len() <= Self::LARGEST && size <= MOST && !objects.by_id.contains_key(id) {
-            objects.size = size;
+        if content.len() <= objects.room() && !objects.by_id.contains_key(id) {
+            objects.size += content.len();
             objects.by_id.insert(id.to_owned(), (kind, content.to_vec()));
         }
     }
@@ -56,6 +59,12 @@ impl Recent {
     }
 }
 
+impl Objects {
+    fn room(&self) -> usize {
+        LARGEST.min(MOST - self.size)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,13 +73,14 @@ mod tests {
     fn it_is_bounded_and_keeps_what_came_first() {
         let (recent, mut found) = (Recent::default(), Vec::new());
         let id = |n: u8| ObjectId::from_bytes_or_panic(&[n; 20]);
-        recent.add(&id(255), Kind::Blob, &[0; Recent::LARGEST + 1]);
+        recent.add(&id(255), Kind::Blob, &[0; LARGEST + 1]);
         assert_eq!(recent.header(&id(255)), None);
         for n in 0..100 {
-            recent.add(&id(n), Kind::Tree, &[n; Recent::LARGEST]);
+            recent.add(&id(n), Kind::Tree, &[n; LARGEST]);
         }
         let kept = (0..100).filter(|n| recent.find(&id(*n), &mut found).is_some()).collect::<Vec<_>>();
-        assert!(kept.iter().copied().eq(0..(MOST / Recent::LARGEST) as u8), "{kept:?}");
-        assert_eq!(recent.header(&id(0)), Some((Kind::Tree, Recent::LARGEST as u64)));
+        assert!(kept.iter().copied().eq(0..(MOST / LARGEST) as u8), "{kept:?}");
+        assert_eq!(recent.header(&id(0)), Some((Kind::Tree, LARGEST as u64)));
+        assert_eq!(recent.room(), 0);
     }
 }

@@ -33,8 +33,9 @@ use super::{
 };
 use crate::{
     objects::{
-        database::{Database, Known},
+        database::Database,
         fsck::{Fsck, stream::Inspector},
+        known::Known,
     },
     shared_mode::create_dir,
 };
