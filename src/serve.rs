@@ -75,14 +75,11 @@ pub fn serve(cli: &Cli) -> Result<()> {
         trace::transfer("client-sid", session);
     }
     let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
-    let mut has_waited = snapshot.is_old();
     if let Some(beside) = &mut beside {
         let names = request.commands.iter().map(|command| full_name(&repository, command.name()));
-        has_waited |= beside.wait_if_it_concerns(names, &repository, &config);
-    }
-    if has_waited {
-        // The client may have taken its time, and so may a hook.
-        snapshot = snapshot.refresh(&repository)?;
+        if beside.wait_if_it_concerns(names, &repository, &config) {
+            snapshot = snapshot.refresh(&repository)?;
+        }
     }
     let interrupts = lasting::interrupts(&config, &sideband, &request)?;
     let options = request.push_options.as_deref().unwrap_or_default();
@@ -93,7 +90,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
         config: &config,
         database: Database::open(&repository)?,
         shallow: &shallow,
-        snapshot: &snapshot,
+        snapshot,
         interrupts,
         transaction: TransactionId::new(),
         sideband: &sideband,
@@ -117,7 +114,7 @@ struct Push<'a> {
     database: Database,
     /// Where the repository's history is cut off.
     shallow: &'a Shallow,
-    snapshot: &'a Snapshot,
+    snapshot: Snapshot,
     interrupts: Interrupts,
     /// The name that a vote on it goes by.
     transaction: TransactionId,
@@ -136,6 +133,10 @@ impl Push<'_> {
         let mut roots_for_hooks = None;
         match taken_in {
             Ok(mut quarantine) => {
+                if self.snapshot.is_old() {
+                    // The client may have taken its time, and refs that went meanwhile vouch for nothing.
+                    self.snapshot = self.snapshot.refresh(self.repository)?;
+                }
                 self.refuse_unsigned_options(&mut commands);
                 // A vote takes its time, and others may tidy up meanwhile.
                 let is_watched = self.config.balanced_atomic && !self.cli.skip_connectivity_check;

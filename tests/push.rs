@@ -238,3 +238,24 @@ fn a_client_that_takes_its_time_with_the_pack_is_left_in_peace() {
     assert_eq!(ours, theirs);
     assert_eq!(ours.0, 0);
 }
+
+#[test]
+fn a_ref_that_goes_while_the_pack_comes_in_vouches_for_nothing() {
+    let push = push().create("refs/heads/new", "next");
+    let request = push.bytes();
+    let (commands, pack) = request.split_at(request.windows(4).position(|bytes| bytes == b"PACK").expect("a pack"));
+    let mut child = server::start(ours(), &push);
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(commands).expect("the program reads");
+    server::await_patience(&child);
+    let below = id(&push.scene, "server.git", "main~1");
+    push.scene.git("server.git", &["update-ref", "-d", "refs/heads/main"]);
+    let (directory, file) = below.split_at(2);
+    std::fs::remove_file(push.scene.path("server.git/objects").join(directory).join(file)).expect("it is loose");
+    // Refs that were read less than a moment ago are not read again.
+    std::thread::sleep(Duration::from_millis(30));
+    stdin.write_all(pack).expect("the program reads");
+    drop(stdin);
+    let outcome = Outcome::of(&push, &request, &child.wait_with_output().expect("the program ends"));
+    assert_eq!(outcome.report[1], "ng refs/heads/new missing necessary objects", "{outcome:#?}");
+}

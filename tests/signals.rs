@@ -2,7 +2,7 @@
 
 pub mod support;
 
-use std::{fs::DirEntry, io::Write, os::unix::process::ExitStatusExt, process::Child};
+use std::{io::Write, os::unix::process::ExitStatusExt};
 
 use nix::{sys::signal::Signal, unistd::Pid};
 use support::{
@@ -76,17 +76,6 @@ fn a_signal_that_can_be_caught_leaves_no_file() {
     }
 }
 
-/// Wait until a thread of the child has this name.
-fn await_thread(child: &Child, name: &str) {
-    let threads = format!("/proc/{}/task", child.id());
-    let named = |entry: DirEntry| {
-        std::fs::read(entry.path().join("comm")).is_ok_and(|comm| comm.trim_ascii() == name.as_bytes())
-    };
-    while !std::fs::read_dir(&threads).expect("it lives").flatten().any(named) {
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn a_push_that_waits_for_a_lock_is_ended_by_a_signal() {
     let push = push().config("core.filesRefLockTimeout", "-1").update("refs/heads/main", "main", "next");
@@ -94,8 +83,7 @@ fn a_push_that_waits_for_a_lock_is_ended_by_a_signal() {
     let before = Outcome::found_in(&push.scene);
     let mut child = server::start(ours(), &push);
     child.stdin.take().expect("piped").write_all(&push.bytes()).expect("the program reads");
-    // One that is over in a moment has no such thread.
-    await_thread(&child, "signals");
+    server::await_patience(&child);
     nix::sys::signal::kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("a signal");
     let output = child.wait_with_output().expect("the program ends");
     assert_eq!(output.status.signal(), Some(Signal::SIGTERM as i32), "{output:?}");

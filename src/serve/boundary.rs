@@ -69,7 +69,7 @@ impl Push<'_> {
     ) -> Result<Option<RootsForHooks>> {
         let database = self.database.with_quarantine(quarantine, self.repository.hash);
         let is_cut_off =
-            self.refuse_incomplete((&database, self.snapshot, quarantine.is_closed), self.shallow, commands);
+            self.refuse_incomplete((&database, &self.snapshot, quarantine.is_closed), self.shallow, commands);
         if !is_cut_off || !self.config.shallow_update {
             return Ok(None);
         }
@@ -135,7 +135,7 @@ impl Push<'_> {
         match Locked::take(repository, config, interrupts, &self.transaction, is_voted, timeout) {
             Ok(locked) => {
                 if locked.shallow() != self.shallow {
-                    self.refuse_incomplete((database, self.snapshot, false), locked.shallow(), &mut cut.commands);
+                    self.refuse_incomplete((database, &self.snapshot, false), locked.shallow(), &mut cut.commands);
                 }
                 Some(locked)
             }

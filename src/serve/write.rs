@@ -40,7 +40,7 @@ impl Push<'_> {
     }
 
     fn policy<'p>(&'p self, database: &'p Database, hooks: &'p Hooks<'p>, boundary: &'p Shallow) -> Result<Policy<'p>> {
-        Policy::new(self.repository, self.config, (database, boundary), self.snapshot, hooks, self.sideband)
+        Policy::new(self.repository, self.config, (database, boundary), &self.snapshot, hooks, self.sideband)
     }
 
     /// What the policy has nothing against; nothing at all if one is refused and the others with it.

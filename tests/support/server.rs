@@ -1,6 +1,7 @@
 //! Runs a receive-pack over a request.
 
 use std::{
+    fs::DirEntry,
     io::Write,
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -23,6 +24,16 @@ pub fn start_after(script: &str, push: &Push) -> Child {
     std::fs::write(&program, format!("#!/bin/sh\n{script}\nexec '{}' \"$@\"\n", ours().display())).expect("a script");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("chmod");
     start(&program, push)
+}
+
+/// Wait until our program has found that its push lasts: then it has a thread that hears signals.
+pub fn await_patience(child: &Child) {
+    let threads = format!("/proc/{}/task", child.id());
+    let hears =
+        |thread: DirEntry| std::fs::read(thread.path().join("comm")).is_ok_and(|name| name.trim_ascii() == b"signals");
+    while !std::fs::read_dir(&threads).expect("it lives").flatten().any(hears) {
+        std::thread::yield_now();
+    }
 }
 
 /// The whole request at once, then the end of input.
