@@ -138,6 +138,8 @@ fn receive(config: &mut Config, heard: &mut Heard, setting: &Setting) -> Result<
         b"receive.maxinputsize" => {
             config.max_input_size = u64::try_from(setting.long()?).ok().filter(|size| *size > 0);
         }
+        // What it means is asked of all values, when there are commands.
+        b"receive.procreceiverefs" => drop(setting.text()?),
         b"receive.hiderefs" | b"transfer.hiderefs" => config.hide_refs.push(setting.text()?.to_owned()),
         b"receive.denycurrentbranch" => config.deny_current_branch = deny(setting)?,
         b"receive.denydeletecurrent" => {
@@ -181,6 +183,8 @@ fn core(config: &mut Config, heard: &mut Heard, setting: &Setting) -> Result<boo
         },
         b"pack.writereverseindex" => config.write_reverse_index = setting.boolean()?,
         b"core.bigfilethreshold" => config.big_file_threshold = setting.size()?,
+        // The last one counts, which is seen where the repository is; each has to be good.
+        b"core.bare" => drop(setting.boolean()?),
         b"core.ignorecase" => config.ignore_case = setting.boolean()?,
         b"core.hookspath" => config.hooks_path = Some(setting.path()?),
         b"core.alternaterefscommand" => config.alternate_refs_command = setting.value.clone(),

@@ -69,7 +69,7 @@ impl Repository {
             Some(dir) => dir.canonicalize().with_context(|| format!("cannot resolve '{}'", dir.display()))?,
             None => git_dir.clone(),
         };
-        let format = format::read(&git_dir, &common_dir)?;
+        let mut format = format::read(&git_dir, &common_dir)?;
 
         // As git names it in messages: what lies in the git directory is relative to it.
         let shared = if common_dir == git_dir { "config".into() } else { common_dir.join("config") };
@@ -78,6 +78,8 @@ impl Repository {
             files.push("config.worktree".into());
         }
         let settings = Settings::read(Some(Place { git_dir: &git_dir, files: &files }))?;
+        // The only part of the format that may come from anywhere.
+        format.is_bare = settings.boolean("core.bare")?.or(format.is_bare);
         let config = Config::new(settings, format.is_bare != Some(false))?;
 
         let objects_dir = std::env::var_os("GIT_OBJECT_DIRECTORY")
