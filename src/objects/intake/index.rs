@@ -104,6 +104,7 @@ pub fn index(
     let written = |what, path: &Path, file: &File, sync| seal(intake, path, file, sync).context(what);
     let index = create(&name("idx"))?;
     let order = ById::new(rows.count(), |row| rows.id(row));
+    ensure_lone_bases(&rows, &order)?;
     // What was borrowed was not looked at.
     let is_closed = !is_thin && named.lock().unwrap_or_else(PoisonError::into_inner).are_among(&rows, &order);
     write_index(&index, &rows, &order, &trailer).context("cannot write the pack's index")?;
@@ -125,6 +126,18 @@ pub fn index(
         fsck.check_dot_files(&intake.everything(), intake.delta_limit(), false)?;
     }
     Ok(is_closed)
+}
+
+/// What a delta is based on by its id may not be there twice: a reader of the pack could take the one that is made of the delta
+/// itself, and go in circles. `order` is that of the ids.
+fn ensure_lone_bases(rows: &Rows, order: &ById) -> Result<()> {
+    for base in (0..rows.refs()).map(|number| rows.ref_base(number)) {
+        ensure!(
+            order.find(base, |row| rows.id(row)).len() <= 1,
+            "deltas are based on {base}, which is in the pack twice"
+        );
+    }
+    Ok(())
 }
 
 /// No object may be there twice, which a check of each alone does not show. `order` is that of the ids.
