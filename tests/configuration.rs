@@ -73,6 +73,9 @@ fn bad_values_are_named_when_the_program_starts() {
         "9223372036854775808",
         "2147483647",
         "2147483648",
+        "-2147483648",
+        "-2147483647",
+        "-9223372036854775808",
     ];
     for key in numbers.split_whitespace() {
         for value in values {
