@@ -330,6 +330,16 @@ fn somebody_elses_repository_wants_leave() {
         place.alike(&parameters, &["tree"]);
     }
 
+    // Of a gitfile it may be listed itself (as git has it), or where it leads (as git's message has it).
+    for (listed, directory, as_git_does) in
+        [("gitfile", "gitfile", true), ("their-gitfile", "their-gitfile", true), ("theirs.git", "gitfile", false)]
+    {
+        let place =
+            Place::new(&scene, ".").env("GIT_CONFIG_PARAMETERS", &format!("'safe.directory'='{root}/{listed}'"));
+        let answer = if as_git_does { place.alike(listed, &[directory]) } else { place.answer(ours(), &[directory]) };
+        assert_eq!(answer.status, Some(0), "{listed}: {}", answer.stderr);
+    }
+
     // What the repository says itself does not count, what the user says does.
     scene.git("tree", &["config", "-f", ".git/config", "safe.directory", "*"]);
     assert_eq!(alike(&scene, "tree").status, Some(128));
