@@ -38,7 +38,12 @@ use crate::{
     repository::Repository,
     system_error,
     trace::{self, session},
-    wire::{advertise::advertise, report, request::Request, sideband::Sideband},
+    wire::{
+        advertise::{advertise, negotiate_version_1},
+        report,
+        request::Request,
+        sideband::Sideband,
+    },
 };
 
 /// How many bytes of the client's are read at a time.
@@ -55,6 +60,9 @@ pub fn serve(cli: &Cli) -> Result<()> {
     if cli.http_backend_info_refs || !cli.stateless_rpc {
         let (roots, out) = (shallow.roots(), &mut io::stdout());
         advertise(&repository, &config, &snapshot, roots, nonce.as_ref(), session::id(), out)?;
+    } else {
+        // An advertisement said so before, from another process.
+        negotiate_version_1();
     }
     if cli.http_backend_info_refs {
         return Ok(());
