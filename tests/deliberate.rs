@@ -8,7 +8,7 @@ pub mod support;
 use support::{
     observe::Outcome,
     ours,
-    push::{Push, push},
+    push::{Push, push, push_to},
     server::{self, pushed},
 };
 
@@ -99,6 +99,12 @@ differences! {
     /// Later (2.50): the report says why a ref could not be created.
     a_ref_where_a_packed_directory_is: push().server(&["update-ref", "refs/heads/d/x", "topic"]).server(&["pack-refs", "--all", "--prune"]).create("refs/heads/d", "next")
         => ["ng refs/heads/d refname conflict"], "'refs/heads/d/x' exists; cannot create 'refs/heads/d'";
+    /// Later (2.50): a ref that cannot be changed anyhow is in the way of no other.
+    a_bad_ref_below_another: push().create("refs/heads/d", "next").update("refs/heads/d/e/f", "main", "next").create("refs/heads/g", "next").create("refs/heads/g/h", "next:dir/b")
+        => ["ok refs/heads/d", "ng refs/heads/d/e/f reference does not exist", "ok refs/heads/g", "ng refs/heads/g/h invalid new value provided"], "";
+    /// The same where git is asked.
+    a_bad_ref_below_another_in_a_reftable: push_to("sha1", "reftable").create("refs/heads/d", "next").update("refs/heads/d/e/f", "main", "next").create("refs/heads/g", "next").create("refs/heads/g/h", "next:dir/b")
+        => ["ok refs/heads/d", "ng refs/heads/d/e/f reference does not exist", "ok refs/heads/g", "ng refs/heads/g/h invalid new value provided"], "";
     /// Later (2.50): the report says why a ref could not be deleted.
     a_ref_that_never_was_below_a_packed_one: push().delete("refs/heads/old/x", "0").delete("refs/heads/absent", "0")
         => ["ng refs/heads/old/x refname conflict", "ok refs/heads/absent"], "'refs/heads/old' exists; cannot create 'refs/heads/old/x'";
