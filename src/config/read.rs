@@ -59,6 +59,7 @@ fn defaults(is_bare: bool) -> Config {
         pack_threads: 0,
         write_reverse_index: true,
         big_file_threshold: 512 << 20,
+        max_tree_depth: 2048,
         ignore_case: false,
         hooks_path: None,
         alternate_refs_command: None,
@@ -183,6 +184,7 @@ fn core(config: &mut Config, heard: &mut Heard, setting: &Setting) -> Result<boo
         },
         b"pack.writereverseindex" => config.write_reverse_index = setting.boolean()?,
         b"core.bigfilethreshold" => config.big_file_threshold = setting.size()?,
+        b"core.maxtreedepth" => config.max_tree_depth = setting.int()?,
         // The last one counts, which is seen where the repository is; each has to be good.
         b"core.bare" => drop(setting.boolean()?),
         b"core.ignorecase" => config.ignore_case = setting.boolean()?,
