@@ -126,9 +126,20 @@ differences! {
     /// Better: the certificate of a deletion waits in a quarantine too, so that a refused push leaves nothing behind.
     a_signed_deletion_has_a_quarantine: push().delete("refs/heads/topic", "topic").config("gpg.program", "true").hook("pre-receive", "ls $GIT_QUARANTINE_PATH/*/*; git cat-file -t $GIT_PUSH_CERT").certified("x\n", |_| "-----BEGIN PGP SIGNATURE-----\n".into())
         => ["ok refs/heads/topic"], "blob\n";
+    /// Better: a push of other branches has no need of the work tree.
+    a_work_tree_that_is_gone: push().config("core.bare", "false").config("core.worktree", "/nowhere").create("refs/heads/new", "next")
+        => ["ok refs/heads/new"], "";
     /// Better: after a hook's veto git dies without a report.
     a_veto_of_the_reference_transaction_hook: push().hook("reference-transaction", "test $1 != prepared").update("refs/heads/main", "main", "next")
         => ["ng refs/heads/main failed to update ref"], "in 'prepared' phase, update aborted by the reference-transaction hook";
+}
+
+#[test]
+fn a_packed_ref_is_hidden_by_whole_parts_of_its_name() {
+    // Better: git 2.47 leaves it out if it has a hidden prefix's letters.
+    let push = push().config("receive.hideRefs", "refs/heads/ol").update("refs/heads/old", "old", "topic");
+    let shown = format!("{} refs/heads/old", push.id("old"));
+    assert!(expect(&push, &["ok refs/heads/old"], "").advertisement.contains(&shown));
 }
 
 #[test]
