@@ -39,7 +39,13 @@ use crate::{
     repository::Repository,
     system_error,
     trace::{self, session},
-    wire::{advertise::advertise, client::Client, report, request::Request, sideband::Sideband},
+    wire::{
+        advertise::{advertise, negotiate_version_1},
+        client::Client,
+        report,
+        request::Request,
+        sideband::Sideband,
+    },
 };
 
 /// How many bytes of the client's are read at a time.
@@ -56,6 +62,8 @@ pub fn serve(cli: &Cli) -> Result<()> {
     if cli.http_backend_info_refs || !cli.stateless_rpc {
         advertise(&repository, &config, &snapshot, shallow.roots(), nonce.as_ref(), session::id(), &mut Client)?;
     } else {
+        // An advertisement said so before, from another process.
+        negotiate_version_1();
         // What nobody was told of is to be as sound.
         snapshot.check()?;
     }

@@ -73,6 +73,9 @@ fn bad_values_are_named_when_the_program_starts() {
         "9223372036854775808",
         "2147483647",
         "2147483648",
+        "-2147483648",
+        "-2147483647",
+        "-9223372036854775808",
     ];
     for key in numbers.split_whitespace() {
         for value in values {
@@ -80,7 +83,7 @@ fn bad_values_are_named_when_the_program_starts() {
         }
         configured(&scene, &assignment(key, None));
     }
-    let texts = "receive.hideRefs transfer.hideRefs core.hooksPath core.fsync core.fsyncMethod core.logAllRefUpdates \
+    let texts = "receive.hideRefs transfer.hideRefs receive.procReceiveRefs core.hooksPath core.fsync core.fsyncMethod core.logAllRefUpdates \
                  user.name user.email committer.name core.worktree core.attributesFile i18n.commitEncoding";
     for key in texts.split_whitespace() {
         for value in ["x", "", "~nobody-of-that-name/x", "always", "Always"] {
@@ -210,6 +213,8 @@ fn the_first_bad_value_is_the_one_named() {
     scene.write("home/.gitconfig", "[receive]\nunpackLimit = global\n");
     configured(&scene, "[receive]\nunpackLimit = local\n");
     configured(&scene, "[receive\n");
+    scene.write("home/.gitconfig", "[core]\nbare = global\n");
+    configured(&scene, "");
     scene.write("home/.gitconfig", "[receive\n");
     configured(&scene, "[receive]\nunpackLimit = local\n");
 }
@@ -390,6 +395,7 @@ fn conditions_of_includes_are_heeded() {
         ("gitdir:**/scene/**".into(), true),
         ("gitdir:~/../r.git".into(), false),
         ("gitdir:./".into(), false),
+        ("gitdir:".into(), true),
         ("onbranch:team/main".into(), true),
         ("onbranch:team/".into(), true),
         ("onbranch:team/*".into(), true),
@@ -419,6 +425,23 @@ fn conditions_of_includes_are_heeded() {
     assert!(Place::new(&scene, ".").alike("beside the file", &["home/below.git"]).advertises("push-options"));
     scene.write("home/.gitconfig", &format!("[includeIf \"gitdir:{root}/link.git\"]\npath = on\n"));
     Place::new(&scene, ".").alike("through a link", &["link.git"]);
+
+    // HEAD may be kept in another format, or name what is no branch.
+    scene.git(".", &["init", "-q", "--bare", "-b", "main", "--ref-format=reftable", "table.git"]);
+    for (head, pattern, holds) in [
+        (None, "main", true),
+        (None, ".invalid", false),
+        (Some("ref: refs/heads/"), "**", false),
+        (Some("ref: refs/heads/a\n\nb"), "**", false),
+    ] {
+        scene.write("home/.gitconfig", &format!("[includeIf \"onbranch:{pattern}\"]\npath = on\n"));
+        let directory = head.map_or("table.git", |head| {
+            scene.write("r.git/HEAD", &format!("{head}\n"));
+            "r.git"
+        });
+        let answer = Place::new(&scene, ".").alike(pattern, &[directory]);
+        assert_eq!(answer.advertises("push-options"), holds, "{head:?} {pattern}");
+    }
 
     scene
         .write("home/.gitconfig", "[includeIf \"hasconfig:remote.*.url:*\"]\npath = remote\n[remote \"a\"]\nurl = u\n");

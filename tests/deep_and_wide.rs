@@ -48,6 +48,7 @@ fn taken_in(name: &str, tip: ObjectId, objects: Objects) {
     for checks in ["true", "false"] {
         for limit in ["1", "1000000"] {
             let push = push().config("receive.fsckObjects", checks).config("receive.unpackLimit", limit);
+            let push = push.config("core.maxTreeDepth", "10000");
             let push = push.env("GIT_TEST_FSYNC", "0").create(name, &tip.to_string()).pack(pack.clone());
             let outcome = answered(&push);
             let what = format!("fsckObjects={checks} unpackLimit={limit}: {} {}", outcome.told, outcome.stderr);
@@ -82,6 +83,29 @@ fn a_chain_of_10_000_nested_trees() {
     }
     let tip = objects.commit(&tree, &[], "deep");
     taken_in("refs/heads/deep", tip, objects);
+}
+
+#[test]
+fn trees_too_deep_for_git_to_walk_through_again_are_refused() {
+    // Nobody could clone the repository any more, nor repack it.
+    for (nested, limit) in [(2049, None), (2050, None), (11, Some("10")), (12, Some("10"))] {
+        let mut objects = Objects::new();
+        let mut tree = objects.add(Kind::Tree, b"");
+        for _ in 1..nested {
+            tree = objects.add(Kind::Tree, &entry("40000", b"d", &tree));
+        }
+        let pack = objects.0.finish();
+        for kept in ["1", "1000000"] {
+            let push = push().config("receive.unpackLimit", kept).create("refs/tags/deep", &tree.to_string());
+            let mut push = push.pack(pack.clone());
+            if let Some(limit) = limit {
+                push = push.config("core.maxTreeDepth", limit);
+            }
+            let (theirs, mine) = server::pushed_to_both(&push);
+            let differences = mine.differences(&theirs, false);
+            assert!(differences.is_empty(), "{nested}, {limit:?}, {kept}:\n{differences}");
+        }
+    }
 }
 
 #[test]

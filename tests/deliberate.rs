@@ -8,7 +8,7 @@ pub mod support;
 use support::{
     observe::Outcome,
     ours,
-    push::{Push, push},
+    push::{Push, push, push_to},
     server::{self, pushed},
 };
 
@@ -99,6 +99,12 @@ differences! {
     /// Later (2.50): the report says why a ref could not be created.
     a_ref_where_a_packed_directory_is: push().server(&["update-ref", "refs/heads/d/x", "topic"]).server(&["pack-refs", "--all", "--prune"]).create("refs/heads/d", "next")
         => ["ng refs/heads/d refname conflict"], "'refs/heads/d/x' exists; cannot create 'refs/heads/d'";
+    /// Later (2.50): a ref that cannot be changed anyhow is in the way of no other.
+    a_bad_ref_below_another: push().create("refs/heads/d", "next").update("refs/heads/d/e/f", "main", "next").create("refs/heads/g", "next").create("refs/heads/g/h", "next:dir/b")
+        => ["ok refs/heads/d", "ng refs/heads/d/e/f reference does not exist", "ok refs/heads/g", "ng refs/heads/g/h invalid new value provided"], "";
+    /// The same where git is asked.
+    a_bad_ref_below_another_in_a_reftable: push_to("sha1", "reftable").create("refs/heads/d", "next").update("refs/heads/d/e/f", "main", "next").create("refs/heads/g", "next").create("refs/heads/g/h", "next:dir/b")
+        => ["ok refs/heads/d", "ng refs/heads/d/e/f reference does not exist", "ok refs/heads/g", "ng refs/heads/g/h invalid new value provided"], "";
     /// Later (2.50): the report says why a ref could not be deleted.
     a_ref_that_never_was_below_a_packed_one: push().delete("refs/heads/old/x", "0").delete("refs/heads/absent", "0")
         => ["ng refs/heads/old/x refname conflict", "ok refs/heads/absent"], "'refs/heads/old' exists; cannot create 'refs/heads/old/x'";
@@ -120,9 +126,20 @@ differences! {
     /// Better: the certificate of a deletion waits in a quarantine too, so that a refused push leaves nothing behind.
     a_signed_deletion_has_a_quarantine: push().delete("refs/heads/topic", "topic").config("gpg.program", "true").hook("pre-receive", "ls $GIT_QUARANTINE_PATH/*/*; git cat-file -t $GIT_PUSH_CERT").certified("x\n", |_| "-----BEGIN PGP SIGNATURE-----\n".into())
         => ["ok refs/heads/topic"], "blob\n";
+    /// Better: a push of other branches has no need of the work tree.
+    a_work_tree_that_is_gone: push().config("core.bare", "false").config("core.worktree", "/nowhere").create("refs/heads/new", "next")
+        => ["ok refs/heads/new"], "";
     /// Better: after a hook's veto git dies without a report.
     a_veto_of_the_reference_transaction_hook: push().hook("reference-transaction", "test $1 != prepared").update("refs/heads/main", "main", "next")
         => ["ng refs/heads/main failed to update ref"], "in 'prepared' phase, update aborted by the reference-transaction hook";
+}
+
+#[test]
+fn a_packed_ref_is_hidden_by_whole_parts_of_its_name() {
+    // Better: git 2.47 leaves it out if it has a hidden prefix's letters.
+    let push = push().config("receive.hideRefs", "refs/heads/ol").update("refs/heads/old", "old", "topic");
+    let shown = format!("{} refs/heads/old", push.id("old"));
+    assert!(expect(&push, &["ok refs/heads/old"], "").advertisement.contains(&shown));
 }
 
 #[test]

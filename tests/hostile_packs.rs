@@ -192,6 +192,16 @@ fn deltas_in_a_circle_are_refused() {
         &PackBuilder::new().ref_delta(&a, &to_b).ref_delta(&b, &to_a).finish(),
     );
     trial.refused_by_both("one that needs itself", &PackBuilder::new().ref_delta(&a, &to_a).finish());
+    // With the same object beside it each can be made; but one who looks a base up by its id can go in circles.
+    let whole = |content: &[u8]| PackBuilder::new().entry(BLOB, content);
+    trial.as_git_does("one beside itself", &whole(b"hello").ref_delta(&a, &to_a).finish());
+    trial.as_git_does("two beside one of them", &whole(b"hello").ref_delta(&a, &to_b).ref_delta(&b, &to_a).finish());
+    trial.as_git_does("a base twice", &whole(b"hello").entry(BLOB, b"hello").ref_delta(&a, &to_b).finish());
+    trial.as_git_does("a result twice", &whole(b"hello").ref_delta(&a, &to_b).ref_delta(&a, &to_b).finish());
+    trial.scene.feed("server.git", &["hash-object", "-w", "--stdin"], b"hello");
+    trial.scene.save();
+    trial.as_git_does("one that is there", &PackBuilder::new().ref_delta(&a, &to_a).finish());
+    trial.as_git_does("two, one is there", &PackBuilder::new().ref_delta(&a, &to_b).ref_delta(&b, &to_a).finish());
 }
 
 #[test]
@@ -208,6 +218,7 @@ fn bad_deltas_are_refused() {
         ("an insertion cut off", delta(5, 5, b"\x05hell")),
         ("the reserved instruction", delta(5, 5, b"\x00\x90\x05")),
         ("nothing at all", Vec::new()),
+        ("sizes alone", delta(5, 0, b"")),
         ("sizes without end", vec![0xff; 30]),
     ] {
         let pack = PackBuilder::new().entry(BLOB, b"hello").ofs_delta(5 + 12, &bad).finish();

@@ -10,7 +10,9 @@ use std::{
 use support::{
     alike::{Answer, Place},
     gits, ours,
+    push::{Push, push},
     scene::Scene,
+    server::pushed_to_both,
 };
 
 /// A scene with a bare `r.git` that has `branch`, so that an advertisement tells one repository from another.
@@ -328,6 +330,16 @@ fn somebody_elses_repository_wants_leave() {
         place.alike(&parameters, &["tree"]);
     }
 
+    // Of a gitfile it may be listed itself (as git has it), or where it leads (as git's message has it).
+    for (listed, directory, as_git_does) in
+        [("gitfile", "gitfile", true), ("their-gitfile", "their-gitfile", true), ("theirs.git", "gitfile", false)]
+    {
+        let place =
+            Place::new(&scene, ".").env("GIT_CONFIG_PARAMETERS", &format!("'safe.directory'='{root}/{listed}'"));
+        let answer = if as_git_does { place.alike(listed, &[directory]) } else { place.answer(ours(), &[directory]) };
+        assert_eq!(answer.status, Some(0), "{listed}: {}", answer.stderr);
+    }
+
     // What the repository says itself does not count, what the user says does.
     scene.git("tree", &["config", "-f", ".git/config", "safe.directory", "*"]);
     assert_eq!(alike(&scene, "tree").status, Some(128));
@@ -345,6 +357,31 @@ fn an_unreadable_configuration_is_fatal() {
     let scene = scene();
     fs::set_permissions(scene.path("r.git/config"), fs::Permissions::from_mode(0o000)).unwrap();
     assert_eq!(Place::new(&scene, ".").answer(ours(), &["r.git"]).status, Some(128));
+}
+
+#[test]
+fn what_counts_as_bare_may_be_said_anywhere() {
+    // A branch that counts as checked out is refused.
+    let main = |source: &str, value: &str, directory: &'static str| -> Push {
+        let push = push().server(&["worktree", "add", "-q", "../linked", "topic"]).directory(directory);
+        let push = match source {
+            "the environment" => push.env("GIT_CONFIG_PARAMETERS", &format!("'core.bare'='{value}'")),
+            source => push.shell(&format!("printf '[core]\\n\\tbare = {value}\\n' >{source}")),
+        };
+        push.config("receive.denyCurrentBranch", "refuse").update("refs/heads/main", "main", "next")
+    };
+    for directory in ["server.git", "linked"] {
+        for source in ["the environment", "home/.gitconfig"] {
+            for value in ["true", "false"] {
+                let unset = main(source, value, directory).server(&["config", "--unset", "core.bare"]);
+                for push in [main(source, value, directory), unset] {
+                    let (theirs, mine) = pushed_to_both(&push);
+                    let differences = mine.differences(&theirs, false);
+                    assert!(differences.is_empty(), "{directory} {source} {value}:\n{differences}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -148,6 +148,13 @@ fn a_request_without_end_is_refused_before_it_fills_the_memory() {
     let line = pkt_line(format!("{NULL} {ID} refs/heads/{}", "x".repeat(60_000)).as_bytes());
     let error = Request::read(&mut Endless { line, at: 0 }, gix::hash::Kind::Sha1, &config(|_| ())).unwrap_err();
     assert!(error.to_string().starts_with("protocol error: the request is longer than"));
+
+    // Empty push options: each becomes two variables for each hook, whatever little it is.
+    let start = flushed(&[&format!("{NULL} {ID} refs/heads/x\0push-options")]);
+    let mut input = start.as_slice().chain(Endless { line: b"0004".to_vec(), at: 0 }.take(4 * 300_000));
+    let with_options = config(|config| config.advertise_push_options = true);
+    let error = Request::read(&mut input, gix::hash::Kind::Sha1, &with_options).unwrap_err();
+    assert!(error.to_string().starts_with("protocol error: the request is longer than"), "{error}");
 }
 
 /// One line again and again.

@@ -4,7 +4,7 @@ pub mod support;
 
 use std::{fs, path::Path};
 
-use support::{alike::Place, gits, ours, scene::Scene};
+use support::{alike::Place, gits, ours, push, scene::Scene, server};
 
 /// A scene whose server has an update hook.
 fn scene() -> Scene {
@@ -114,6 +114,17 @@ fn a_directory_gets_one_file_of_events_a_process() {
         Place::new(&scene, ".").env("GIT_TRACE2_EVENT", "SCENE/events").answer(ours(), &["server"]);
     }
     assert_eq!(fs::read_dir(scene.path("events")).expect("a directory").count(), 2);
+}
+
+#[test]
+fn the_version_is_told_of_a_request_without_advertisement_too() {
+    for program in [gits().as_path(), ours()] {
+        let push = push::push().argument("--stateless-rpc").env("GIT_PROTOCOL", "version=1");
+        let push = push.env("GIT_TRACE2_EVENT", "2").update("refs/heads/main", "main", "next");
+        let output = server::run(program, &push, &push.bytes());
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("\"key\":\"negotiated-version\",\"value\":\"1\""), "{told}");
+    }
 }
 
 #[test]

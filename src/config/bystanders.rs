@@ -52,8 +52,6 @@ pub(super) fn check(setting: &Setting) -> Result<()> {
         setting.size()?;
     } else if is_any(TEXTS) {
         setting.text()?;
-    } else if setting.key == "core.maxtreedepth" {
-        setting.int()?;
     }
     Ok(())
 }

@@ -1,6 +1,10 @@
 //! The conditions of `includeIf` (git-config, "Conditional includes").
 
-use std::{os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result};
 use bstr::{BStr, BString, ByteSlice};
@@ -11,6 +15,7 @@ use super::{
     setting::Origin,
     sources::{Reading, remote_urls},
 };
+use crate::refs::name;
 
 /// How many includes may lead to a file.
 pub(super) const MAX_DEPTH: usize = 10;
@@ -93,7 +98,8 @@ fn is_git_dir(pattern: &BStr, case: Mode, git_dir: &Path, origin: &Origin) -> Re
         }
         glob = below.into();
     } else if !glob.starts_with(b"/") {
-        glob.splice(0..0, *b"**/");
+        // With nothing behind it, this ends in a slash.
+        glob = with_all_below([b"**/", glob.as_slice()].concat().into());
     }
     // Links in the path are resolved. git's receive-pack tries `<git-dir>/.` as well, with which a pattern for all that is
     // below the git directory holds too.
@@ -119,5 +125,16 @@ fn branch(git_dir: &Path) -> Option<BString> {
         Ok(target) => BString::from(target.into_os_string().as_bytes()),
         Err(_) => BString::from(std::fs::read(&head).ok()?.strip_prefix(b"ref:")?.trim()),
     };
+    // That is what the file says where HEAD is kept with the other refs in a format of git's own.
+    let target = if target == "refs/heads/.invalid" { head_by_git(git_dir)? } else { target };
+    if !name::is_well_formed(target.as_ref()) {
+        return None;
+    }
     target.strip_prefix(b"refs/heads/").map(BString::from)
+}
+
+fn head_by_git(git_dir: &Path) -> Option<BString> {
+    let mut git = Command::new("git");
+    git.args(["symbolic-ref", "-q", "HEAD"]).env("GIT_DIR", git_dir).stdin(Stdio::null()).stderr(Stdio::null());
+    Some(git.output().ok()?.stdout.trim_end().into())
 }

@@ -86,6 +86,8 @@ pub struct Config {
     pub write_reverse_index: bool,
     /// `core.bigFileThreshold` in bytes (512 MiB)
     pub big_file_threshold: u64,
+    /// `core.maxTreeDepth` (2048): how deep a tree may lie in others
+    pub max_tree_depth: i32,
     /// `core.ignoreCase` (false)
     pub ignore_case: bool,
     /// `core.hooksPath`, `~` expanded; a relative one starts at the git directory.

@@ -59,6 +59,7 @@ fn defaults(is_bare: bool) -> Config {
         pack_threads: 0,
         write_reverse_index: true,
         big_file_threshold: 512 << 20,
+        max_tree_depth: 2048,
         ignore_case: false,
         hooks_path: None,
         alternate_refs_command: None,
@@ -138,6 +139,8 @@ fn receive(config: &mut Config, heard: &mut Heard, setting: &Setting) -> Result<
         b"receive.maxinputsize" => {
             config.max_input_size = u64::try_from(setting.long()?).ok().filter(|size| *size > 0);
         }
+        // What it means is asked of all values, when there are commands.
+        b"receive.procreceiverefs" => drop(setting.text()?),
         b"receive.hiderefs" | b"transfer.hiderefs" => config.hide_refs.push(setting.text()?.to_owned()),
         b"receive.denycurrentbranch" => config.deny_current_branch = deny(setting)?,
         b"receive.denydeletecurrent" => {
@@ -181,6 +184,9 @@ fn core(config: &mut Config, heard: &mut Heard, setting: &Setting) -> Result<boo
         },
         b"pack.writereverseindex" => config.write_reverse_index = setting.boolean()?,
         b"core.bigfilethreshold" => config.big_file_threshold = setting.size()?,
+        b"core.maxtreedepth" => config.max_tree_depth = setting.int()?,
+        // The last one counts, which is seen where the repository is; each has to be good.
+        b"core.bare" => drop(setting.boolean()?),
         b"core.ignorecase" => config.ignore_case = setting.boolean()?,
         b"core.hookspath" => config.hooks_path = Some(setting.path()?),
         b"core.alternaterefscommand" => config.alternate_refs_command = setting.value.clone(),

@@ -96,7 +96,8 @@ impl Setting {
         let why = match number(value) {
             // Where git wants no negative number, a sign is what it stumbles over.
             _ if !is_signed && value.contains(&b'-') => "invalid unit",
-            Ok(number) => match T::try_from(number) {
+            // To git the least number is as far out as one beyond the largest.
+            Ok(number) => match T::try_from(number.abs()).and_then(|_| T::try_from(number)) {
                 Ok(number) => return Ok(number),
                 Err(_) => "out of range",
             },

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -64,8 +63,8 @@ fn main_work_tree(repository: &Repository, config: &Config) -> Result<Option<Pat
     if let Some(path) = config.values.path("core.worktree")? {
         return Ok(Some(repository.common_dir.join(path)));
     }
-    let is_inside = repository.common_dir.file_name().is_some_and(|name| name.as_bytes() == b".git");
-    Ok(repository.common_dir.parent().filter(|_| is_inside).map(Path::to_owned))
+    let common_dir = repository.common_dir.as_path();
+    Ok(if common_dir.ends_with(".git") { common_dir.parent() } else { Some(common_dir) }.map(Path::to_owned))
 }
 
 fn worktree(repository: &Repository, git_dir: PathBuf, work_tree: PathBuf) -> Result<Worktree> {

@@ -66,8 +66,10 @@ impl Repository {
 
         let git_dir = std::env::current_dir().context("cannot tell the path of the git directory")?;
         let common_dir = found.common_dir.unwrap_or_else(|| git_dir.clone());
-        let format = format::read(&git_dir, &common_dir)?;
+        let mut format = format::read(&git_dir, &common_dir)?;
         let settings = Settings::read(Some(Place { git_dir: &git_dir, files: &format.files }))?;
+        // The only part of the format that may come from anywhere.
+        format.is_bare = settings.boolean("core.bare")?.or(format.is_bare);
         let config = Config::new(settings, format.is_bare != Some(false))?;
 
         let objects_dir = std::env::var_os("GIT_OBJECT_DIRECTORY")

@@ -3,7 +3,7 @@
 
 use std::{
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
@@ -18,8 +18,10 @@ pub fn check(found: &Found) -> Result<()> {
         return Ok(());
     }
     let path = &found.git_dir;
-    let resolved = path.canonicalize().with_context(|| format!("cannot resolve '{}'", path.display()))?;
-    if is_safe(&resolved)? {
+    let resolved = |path: &PathBuf| path.canonicalize().with_context(|| format!("cannot resolve '{}'", path.display()));
+    // git compares with the gitfile, and tells people to list what it leads to.
+    let places: Vec<PathBuf> = found.gitfile.iter().chain([path]).map(resolved).collect::<Result<_>>()?;
+    if is_safe(&places)? {
         return Ok(());
     }
     bail!(
@@ -43,8 +45,8 @@ fn is_own(path: &Path) -> bool {
     owner == user || (user == 0 && sudo_user() == Some(owner))
 }
 
-/// Whether `safe.directory` lists `git_dir`, or a directory above it with a `/*`.
-fn is_safe(git_dir: &Path) -> Result<bool> {
+/// Whether `safe.directory` lists one of `places`, or a directory above it with a `/*`.
+fn is_safe(places: &[PathBuf]) -> Result<bool> {
     let mut is_safe = false;
     for setting in Settings::read(None)?.iter().filter(|setting| setting.is("safe.directory")) {
         match setting.raw().as_bytes() {
@@ -59,21 +61,21 @@ fn is_safe(git_dir: &Path) -> Result<bool> {
                     }
                     continue;
                 }
-                is_safe |= covers(&listed, git_dir);
+                is_safe |= places.iter().any(|place| covers(&listed, place));
             }
         }
     }
     Ok(is_safe)
 }
 
-fn covers(listed: &Path, git_dir: &Path) -> bool {
+fn covers(listed: &Path, place: &Path) -> bool {
     let resolved = |path: &Path| path.canonicalize().unwrap_or_default();
     match listed.file_name() {
         Some(name) if name == "*" => {
             let above = resolved(listed.parent().unwrap_or(listed));
-            above.is_absolute() && git_dir != above && git_dir.starts_with(above)
+            above.is_absolute() && place != above && place.starts_with(above)
         }
-        _ => git_dir == resolved(listed),
+        _ => place == resolved(listed),
     }
 }
 

@@ -70,9 +70,7 @@ fn list<'scope>(
     capabilities: Vec<u8>,
     lines: &mut Lines<'scope, impl Write + Send + 'scope>,
 ) -> Result<()> {
-    let is_version_1 = wants_version_1(env::var_os("GIT_PROTOCOL").unwrap_or_default().as_bytes().as_bstr());
-    trace::transfer("negotiated-version", if is_version_1 { "1" } else { "0" });
-    if is_version_1 {
+    if negotiate_version_1() {
         lines.push([b"version 1\n"])?;
     }
     lines.capabilities = Some(capabilities);
@@ -230,6 +228,13 @@ fn agent() -> Vec<u8> {
             given.as_bytes().trim_ascii()
         });
     name.iter().map(|byte| if byte.is_ascii_graphic() { *byte } else { b'.' }).collect()
+}
+
+/// Whether the conversation is in version 1, else in version 0; traces take note of it.
+pub fn negotiate_version_1() -> bool {
+    let is_version_1 = wants_version_1(env::var_os("GIT_PROTOCOL").unwrap_or_default().as_bytes().as_bstr());
+    trace::transfer("negotiated-version", if is_version_1 { "1" } else { "0" });
+    is_version_1
 }
 
 /// True if version 1 is the highest one known of the list in `GIT_PROTOCOL` (git, "GIT_PROTOCOL"). Version 2 is known but

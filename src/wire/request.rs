@@ -15,6 +15,10 @@ use crate::{command::Command, config::Config};
 
 /// How much a request may hold, in bytes: about two million updates. git has no limit, and grows until it is killed.
 const MAX_SIZE: usize = 256 * 1024 * 1024;
+/// What any line costs beside its bytes.
+const LINE: usize = 16;
+/// What a push option costs beside its bytes, which may be none: two variables for each hook.
+const OPTION: usize = 1024;
 
 /// A push as it was asked for, up to the pack.
 #[derive(Debug, Clone)]
@@ -68,7 +72,7 @@ impl Request {
             certificate: None,
         };
         while let Some(Line { text: line, features }) = reader.next_line()? {
-            budget.spend(line)?;
+            budget.spend(line.len() + LINE)?;
             if let Some(shallow) = line.strip_prefix(b"shallow ").filter(|_| features.is_some() || line.len() > 8) {
                 let (id, _) = split_id(shallow, hash).ok_or_else(|| {
                     anyhow::anyhow!("protocol error: expected shallow sha, got '{}'", shallow.as_bstr())
@@ -101,7 +105,7 @@ impl Request {
         if request.capabilities.push_options && !request.commands.is_empty() {
             let mut options = Vec::new();
             while let Some(option) = reader.next_line()? {
-                budget.spend(option.text)?;
+                budget.spend(option.text.len() + OPTION)?;
                 options.push(option.text.into());
             }
             request.push_options = Some(options);
@@ -183,7 +187,7 @@ fn read_certificate(reader: &mut PacketReader<'_, impl Read>, budget: &mut Budge
             Packet::Other => bail!("protocol error: got an unexpected packet"),
             Packet::Data(line) => line,
         };
-        budget.spend(line)?;
+        budget.spend(line.len() + LINE)?;
         // As in any other line, what stands behind a NUL is not part of the text.
         match line.split(|byte| *byte == 0).next().unwrap_or_default() {
             b"push-cert-end\n" => return Ok(false),
@@ -196,9 +200,8 @@ fn read_certificate(reader: &mut PacketReader<'_, impl Read>, budget: &mut Budge
 struct Budget(usize);
 
 impl Budget {
-    fn spend(&mut self, line: &[u8]) -> Result<()> {
-        // What a short line costs beside its bytes counts too.
-        match self.0.checked_sub(line.len() + 16) {
+    fn spend(&mut self, cost: usize) -> Result<()> {
+        match self.0.checked_sub(cost) {
             Some(left) => self.0 = left,
             None => bail!("protocol error: the request is longer than {MAX_SIZE} bytes"),
         }

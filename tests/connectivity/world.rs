@@ -257,6 +257,8 @@ impl World {
         let settings =
             if self.is_partial { Settings::read(Some(place)).expect("readable") } else { Settings::default() };
         let mut config = Config::new(settings, true).expect("the settings are right");
+        // That trees lie too deep is for another test.
+        config.max_tree_depth = i32::MAX;
         config.hide_refs = self.hidden.iter().map(|name| name.as_str().into()).collect();
         let quarantine = Quarantine::create(&repository, &config, &Interrupts::default()).expect("writable");
         let store = loose::Store::at(quarantine.dir().expect("writable"), self.hash);

@@ -26,6 +26,8 @@ pub enum Hole {
     NoTree(ObjectId),
     /// The content of a tree is malformed.
     MalformedTree(ObjectId),
+    /// Trees are in each other deeper than `core.maxTreeDepth`: no git here would walk through them again.
+    TooDeep,
     /// A blob is missing.
     Blob(ObjectId),
     /// Two objects name `id` as different kinds of object.
@@ -57,6 +59,7 @@ impl fmt::Display for Hole {
             Hole::Tree(id) => writeln!(f, "fatal: bad tree object {id}"),
             Hole::NoTree(id) => writeln!(f, "error: Object {id} not a tree\nfatal: bad tree object {id}"),
             Hole::MalformedTree(id) => writeln!(f, "fatal: malformed tree object {id}"),
+            Hole::TooDeep => writeln!(f, "fatal: exceeded maximum allowed tree depth"),
             Hole::Blob(id) => writeln!(f, "fatal: missing blob object '{id}'"),
             Hole::Ambiguous { id, first, then } => {
                 writeln!(f, "error: object {id} is a {first}, not a {then}\nfatal: bad object {id}")

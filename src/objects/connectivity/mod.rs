@@ -106,6 +106,8 @@ struct Check<'a> {
     current: HashSet<ObjectId>,
     promised: RefCell<Option<Promised>>,
     progress: Progress<'a>,
+    /// How deep a tree may lie in others (`core.maxTreeDepth`).
+    max_tree_depth: i64,
     hash: gix::hash::Kind,
 }
 
@@ -119,6 +121,7 @@ impl<'a> Check<'a> {
             current: commands.iter().filter_map(|command| grounds.tips.current(command)).collect(),
             promised: RefCell::new(Promised::open(repository, grounds.config, grounds.database)),
             progress: Progress::new(sideband, grounds.interrupts),
+            max_tree_depth: grounds.config.max_tree_depth.into(),
             hash: repository.hash,
         }
     }

@@ -17,9 +17,18 @@ use crate::objects::tree_entries::{Entry, entries};
 pub struct Trees<'c, 'a> {
     check: &'c Check<'a>,
     sound: HashMap<ObjectId, Kind>,
-    /// Trees to be read, each with those that it is to be compared with.
-    waiting: Vec<(ObjectId, Vec<ObjectId>)>,
+    /// Trees to be read.
+    waiting: Vec<Waiting>,
     effort: Effort,
+}
+
+/// A tree to be read.
+struct Waiting {
+    id: ObjectId,
+    /// Those that it is to be compared with.
+    bases: Vec<ObjectId>,
+    /// How many trees were entered on the way to it.
+    depth: i64,
 }
 
 impl<'c, 'a> Trees<'c, 'a> {
@@ -71,7 +80,11 @@ impl<'c, 'a> Trees<'c, 'a> {
 
     /// Object `id` must be there, and if it is a tree all that it reaches. `bases` are trees at the same path elsewhere,
     /// the sound ones of which spare looking at what they hold.
-    pub fn require(&mut self, id: ObjectId, kind: Kind, mut bases: Vec<ObjectId>) -> Result<(), Hole> {
+    pub fn require(&mut self, id: ObjectId, kind: Kind, bases: Vec<ObjectId>) -> Result<(), Hole> {
+        self.require_at(0, id, kind, bases)
+    }
+
+    fn require_at(&mut self, depth: i64, id: ObjectId, kind: Kind, mut bases: Vec<ObjectId>) -> Result<(), Hole> {
         match self.sound.insert(id, kind) {
             None => {}
             Some(first) if first == kind => return Ok(()),
@@ -83,7 +96,10 @@ impl<'c, 'a> Trees<'c, 'a> {
         if kind == Kind::Tree {
             bases.sort_unstable();
             bases.dedup();
-            self.waiting.push((id, bases));
+            if depth > self.check.max_tree_depth {
+                return Err(Hole::TooDeep);
+            }
+            self.waiting.push(Waiting { id, bases, depth });
             return Ok(());
         }
         self.check.progress.tick();
@@ -107,7 +123,7 @@ impl<'c, 'a> Trees<'c, 'a> {
     pub fn walk(&mut self) -> Result<(), Hole> {
         let mut content = Vec::new();
         let mut buffer = Vec::new();
-        while let Some((id, bases)) = self.waiting.pop() {
+        while let Some(Waiting { id, bases, depth }) = self.waiting.pop() {
             self.check.progress.tick();
             match self.check.database.find(&id, &mut content) {
                 Ok(Some(Kind::Tree)) => {}
@@ -128,7 +144,7 @@ impl<'c, 'a> Trees<'c, 'a> {
                 }
             }
             for Open { kind, entry, bases } in open {
-                self.require(entry.id.to_owned(), kind, bases)?;
+                self.require_at(depth + 1, entry.id.to_owned(), kind, bases)?;
             }
         }
         Ok(())

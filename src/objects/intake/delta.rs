@@ -2,8 +2,12 @@
 
 use anyhow::{Result, bail, ensure};
 
+/// git takes nothing shorter for a delta, and could not read the object again.
+const SHORTEST: usize = 4;
+
 /// The sizes of base and result that `delta` claims, and its instructions.
 fn sizes(delta: &[u8]) -> Result<(u64, u64, &[u8])> {
+    ensure!(delta.len() >= SHORTEST, "delta of {} bytes", delta.len());
     let (base, rest) = size(delta)?;
     let (result, rest) = size(rest)?;
     Ok((base, result, rest))
@@ -163,7 +167,9 @@ mod tests {
             (&[11, 1, 0, b'x'], "bad instruction"),
             (&[11, 5, 0x91, 8, 5], "beyond its base"),
             (&[11, 5, 0x91, 8], "bad instruction"),
-            (&[11, 0x80], "without sizes"),
+            (&[11, 0x80, 0x80, 0x80], "without sizes"),
+            (&[11, 0], "delta of 2 bytes"),
+            (&[11, 0x80, 0], "delta of 3 bytes"),
             (&[0xff; 40], "without sizes"),
         ] {
             let err = applied(delta).unwrap_err().to_string();

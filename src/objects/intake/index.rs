@@ -40,7 +40,12 @@ use crate::{
     shared_mode::create_dir,
 };
 
-/// Read the pack that begins with `header` and has `count` entries into the quarantine, its objects checked by `fsck`. True if it is closed.
+/// So many trees are walked through, to see how deep they lie in each other, where they could lie too deep; more of them
+/// would take too long.
+const WALKED: i64 = 1 << 14;
+
+/// Read the pack that begins with `header` and has `count` entries into the quarantine, its objects checked by `fsck`. True if it is
+/// known to be closed.
 pub fn index(
     intake: &Intake<'_>,
     input: &mut dyn Read,
@@ -106,8 +111,12 @@ pub fn index(
     let written = |what, path: &Path, file: &File, sync| seal(intake, path, file, sync).context(what);
     let index = create(&name("idx"))?;
     let order = ById::new(rows.count(), |row| rows.id(row));
-    // What was borrowed was not looked at.
-    let is_closed = !is_thin && named.lock().unwrap_or_else(PoisonError::into_inner).are_among(&rows, &order);
+    ensure_lone_bases(&rows, &order)?;
+    // What was borrowed was not looked at; and how deep trees lie in each other only a walk sees.
+    let trees = (0..rows.count()).filter(|&row| rows.kind(row) == Some(Kind::Tree)).count() as i64;
+    let may_be_deep = trees > config.max_tree_depth.into() && trees <= WALKED;
+    let is_closed =
+        !is_thin && !may_be_deep && named.lock().unwrap_or_else(PoisonError::into_inner).are_among(&rows, &order);
     write_index(&index, &rows, &order, &trailer).context("cannot write the pack's index")?;
     written("cannot write the pack's index", &name("idx"), &index, config.fsync.pack_metadata)?;
     if config.write_reverse_index {
@@ -127,6 +136,18 @@ pub fn index(
         fsck.check_dot_files(&intake.everything(), intake.delta_limit(), false)?;
     }
     Ok(is_closed)
+}
+
+/// What a delta is based on by its id may not be there twice: a reader of the pack could take the one that is made of the delta
+/// itself, and go in circles. `order` is that of the ids.
+fn ensure_lone_bases(rows: &Rows, order: &ById) -> Result<()> {
+    for base in (0..rows.refs()).map(|number| rows.ref_base(number)) {
+        ensure!(
+            order.find(base, |row| rows.id(row)).len() <= 1,
+            "deltas are based on {base}, which is in the pack twice"
+        );
+    }
+    Ok(())
 }
 
 /// No object may be there twice, which a check of each alone does not show. `order` is that of the ids.

@@ -28,18 +28,20 @@ impl Prepared<'_> {
             false => Ok(None),
         };
         let packed = packed.map_err(|err| Aborted::new(self.mode, format!("{err:#}")))?;
-        let mut packed = packed.as_ref().map(InOrder::new);
+        let mut in_order = packed.as_ref().map(InOrder::new);
         let mut taken = Taken::new(self.slots.iter().map(|slot| slot.name()));
         let mut values = Values::new(self.database);
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
-            let edit = &edits[slot.edit];
-            let checked = check_slot(slot, edit, packed.as_mut(), &mut taken, self.site, &mut values);
-            if let Err(failure) = checked {
-                taken.remove(slot.name());
-                let edit = slot.edit;
-                self.fail(edit, failure)?;
-            }
+            let checked = check_values(slot, &edits[slot.edit], in_order.as_mut(), &mut values);
+            self.judge(index, checked, &mut taken)?;
+        }
+        // What cannot be carried out anyhow is in nobody's way, nor are the directories of its locks.
+        self.drop_failed();
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            let checked = check_name(slot, &edits[slot.edit], packed.as_ref(), &mut taken, self.site);
+            self.judge(index, checked, &mut taken)?;
         }
         self.drop_failed();
         let mut changing = self.slots.iter_mut().filter(|slot| slot.change != Change::Nothing);
@@ -52,15 +54,21 @@ impl Prepared<'_> {
         }
         Ok(())
     }
+
+    /// What was found out about the ref of slot `index`: it fails, or it does not.
+    fn judge(&mut self, index: usize, checked: Result<(), Failure>, taken: &mut Taken) -> Result<(), Aborted> {
+        let Err(failure) = checked else { return Ok(()) };
+        let slot = &self.slots[index];
+        taken.remove(slot.name());
+        self.fail(slot.edit, failure)
+    }
 }
 
-/// Old value, clashes of names, new value.
-fn check_slot(
+/// Old value and new value.
+fn check_values(
     slot: &mut Slot,
     edit: &Edit,
     mut packed: Option<&mut InOrder<'_>>,
-    taken: &mut Taken,
-    site: Site<'_>,
     values: &mut Values<'_>,
 ) -> Result<(), Failure> {
     let name = slot.name().to_owned();
@@ -78,20 +86,6 @@ fn check_slot(
         return Err(Failure::general(cannot_lock(edit, broken(name))));
     }
     check_old_value(name, edit, slot.old)?;
-    if slot.old.is_none() && !slot.broken {
-        // Also of a ref that is to go and never was: none can be there.
-        let held = slot.guard.is_some() || slot.fenced;
-        conflicts::check(name, edit, held, packed.map(|packed| packed.packed()), taken, site)?;
-    } else if slot.loose.is_none() && !slot.broken {
-        // A directory where the loose file is to be would bar it in the end; it may be there for a moment only.
-        let mut waiting = Waiting::new(site.config.ref_lock_timeout);
-        while !remove_empty_tree(&site.paths.loose(name)) && !edit.is_deletion() {
-            site.locksmith.interrupts.lasts();
-            if !waiting.again() {
-                return Err(conflicts::blocking(name, edit, site));
-            }
-        }
-    }
     slot.change = match slot.old {
         _ if edit.is_deletion() && slot.old.is_none() && !slot.broken => Change::Nothing,
         _ if edit.is_deletion() => Change::Delete,
@@ -104,6 +98,33 @@ fn check_slot(
     {
         // Its object may be missing: then nobody can say what it peels to, and it is a ref all the same.
         value.peeled = peel(values.database, value.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Clashes of names.
+fn check_name(
+    slot: &Slot,
+    edit: &Edit,
+    packed: Option<&Packed>,
+    taken: &mut Taken,
+    site: Site<'_>,
+) -> Result<(), Failure> {
+    let name = slot.name();
+    if slot.old.is_none() && !slot.broken {
+        // Also of a ref that is to go and never was: none can be there.
+        let held = slot.guard.is_some() || slot.fenced;
+        return conflicts::check(name, edit, held, packed, taken, site);
+    }
+    if slot.loose.is_none() && !slot.broken {
+        // A directory where the loose file is to be would bar it in the end; it may be there for a moment only.
+        let mut waiting = Waiting::new(site.config.ref_lock_timeout);
+        while !remove_empty_tree(&site.paths.loose(name)) && !edit.is_deletion() {
+            site.locksmith.interrupts.lasts();
+            if !waiting.again() {
+                return Err(conflicts::blocking(name, edit, site));
+            }
+        }
     }
     Ok(())
 }

@@ -45,6 +45,7 @@ pub(super) fn bad_edits<'e>(
     let mut taken = Taken::new(changes.iter().map(|(name, ..)| name.as_ref()));
     let mut values = Values::new(database);
     let mut bad = Vec::new();
+    let mut created = Vec::new();
     for (name, index, edit) in &changes {
         let name = name.as_bstr();
         let actual = snapshot.find(name);
@@ -52,19 +53,22 @@ pub(super) fn bad_edits<'e>(
             // Nobody can read it; what to say of it, git knows.
             continue;
         }
-        let checked = check_old_value(name, edit, actual).and_then(|()| {
-            if edit.is_deletion() {
-                return Ok(());
-            }
-            if actual.is_none() {
-                check_name(name, &existing)?;
-                taken.check(name)?;
-            }
-            values.of(name, edit, false).map(drop)
+        let checked = check_old_value(name, edit, actual).and_then(|()| match edit.is_deletion() {
+            true => Ok(()),
+            false => values.of(name, edit, false).map(drop),
         });
         if let Err(failure) = checked {
             taken.remove(name);
             bad.push((*index, failure));
+        } else if actual.is_none() && !edit.is_deletion() {
+            created.push((name, *index));
+        }
+    }
+    // What cannot be carried out anyhow is in nobody's way.
+    for (name, index) in created {
+        if let Err(failure) = check_name(name, &existing).and_then(|()| taken.check(name)) {
+            taken.remove(name);
+            bad.push((index, failure));
         }
     }
     Ok(bad)
