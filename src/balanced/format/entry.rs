@@ -1,6 +1,10 @@
 //! What a journal says, as far as it is whole.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Component, PathBuf},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use bstr::{BString, ByteSlice};
@@ -23,6 +27,8 @@ pub struct Entry {
     pub writer: Option<Writer>,
     /// The refs that may be locked.
     pub locks: Vec<BString>,
+    /// Directories below the common one that were not there.
+    pub directories: Vec<PathBuf>,
     /// The lock files that a git has made for it.
     pub git_locks: Vec<GitLock>,
     /// What is voted upon; empty before the vote.
@@ -60,6 +66,11 @@ impl Entry {
         match line {
             [word] => self.state = Some(State::ALL.into_iter().find(|state| word == state.word())?),
             [word, name] if word == "lock" => self.locks.push(name.clone()),
+            [word, directory] if word == "made" => {
+                let path = PathBuf::from(OsStr::from_bytes(directory));
+                let is_below = path.components().all(|part| matches!(part, Component::Normal(_)));
+                self.directories.push(Some(path).filter(|_| is_below)?);
+            }
             [word, identity] if word == "identity" => self.intent.identity = identity.clone(),
             [word, objects] if word == "objects" => self.intent.objects = Some(objects.clone()),
             [word, root] if word == "root" => self.intent.roots.push(id(root)?),

@@ -9,6 +9,7 @@
 //! | `journal 1 <transaction>` | always the first |
 //! | `writer <pid> <boot> <device> <inode> <host> <git-dir>` | always the second: who writes it, and the common directory's identity |
 //! | `lock <ref>` | the ref may be locked, its path guarded, its value staged, by the transaction |
+//! | `made <directory>` | may be made above refs or logs, since it was not there; below the common directory |
 //! | `held <device> <inode> <born> <path>` | a lock file that git has made for it, and when, in nanoseconds since 1970 |
 //! | `locking` | nothing was asked of anybody; what follows a line of this kind is more of the same |
 //! | `update <number> <how> <old> <new> <peeled> <ref>` | what is voted upon: how it commits (`together`, `packed`, `alone`, `git`, `not`), null for no object; the number names its staged file |
@@ -33,7 +34,7 @@ mod lines;
 mod tests;
 mod writer;
 
-use std::{io, os::unix::ffi::OsStrExt};
+use std::{collections::BTreeSet, io, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use bstr::BStr;
 
@@ -105,6 +106,13 @@ impl Text {
     pub(super) fn locks<'n>(mut self, refs: impl Iterator<Item = &'n BStr>) -> Self {
         for name in refs {
             self = self.line(&[b"lock", name]);
+        }
+        self
+    }
+
+    pub(super) fn directories(mut self, directories: &BTreeSet<PathBuf>) -> Self {
+        for directory in directories {
+            self = self.line(&[b"made", directory.as_os_str().as_bytes()]);
         }
         self
     }

@@ -171,7 +171,8 @@ impl Recovery<'_> {
             // Nobody had synced it when the machine died; but the locks themselves name the transaction.
             None => every_name(repository)?,
         };
-        let found = Found { repository, path, id, locks, git_locks: entry.git_locks, intent: entry.intent, hook };
+        let Entry { directories, git_locks, intent, .. } = entry;
+        let found = Found { repository, path, id, locks, directories, git_locks, intent, hook };
         let verdict = match entry.state {
             // Nobody here can say what was said elsewhere.
             Some(State::Voting) if !is_of_here => Verdict::No,
