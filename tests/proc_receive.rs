@@ -56,6 +56,8 @@ cases! {
     both_are_accepted: asked("say 'ok refs/for/main'; say 'ok refs/for/topic'; flush");
     one_is_refused: asked("say 'ok refs/for/main'; say 'ng refs/for/topic not this one'; flush");
     one_is_refused_without_a_reason: asked("say 'ng refs/for/main'; say 'ok refs/for/topic'; flush");
+    a_word_by_which_a_client_would_give_up: asked("say 'ERR no way'; say 'ok refs/for/main'; say 'ok refs/for/topic'; flush");
+    the_same_word_for_a_greeting: with_hook("hear; say 'ERR no way'; flush; hear; say 'ok refs/for/main'; say 'ok refs/for/topic'; flush");
     one_is_refused_twice: asked("say 'ng refs/for/main first'; say 'ok refs/for/topic'; say 'ng refs/for/main second'; flush");
     one_is_refused_twice_and_the_second_time_without_a_reason: asked("say 'ng refs/for/main first'; say 'ok refs/for/topic'; say 'ng refs/for/main'; say 'ok refs/for/main'; flush");
     one_is_refused_at_once: asked_at_once("say 'ok refs/for/main'; say 'ng refs/for/topic not this one'; flush");

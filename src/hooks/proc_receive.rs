@@ -154,7 +154,7 @@ fn converse(mut stdin: impl Write + Send, stdout: impl Read, script: &Script) ->
         return no_version();
     }
     let mut stdout = BufReader::new(stdout);
-    let mut reader = PacketReader::new(&mut stdout);
+    let mut reader = PacketReader::of_hook(&mut stdout);
     let (mut version, mut wants_options) = (0, false);
     loop {
         let Line { text, features } = match reader.next_line() {

@@ -72,9 +72,9 @@ impl<'a> Paths<'a> {
             }
             last = kind;
             for directory in [self.category(name), self.log_category(name)] {
-                let above = directory.ancestors().take_while(|path| {
-                    path.symlink_metadata().is_err_and(|err| err.kind() == ErrorKind::NotFound)
-                });
+                let above = directory
+                    .ancestors()
+                    .take_while(|path| path.symlink_metadata().is_err_and(|err| err.kind() == ErrorKind::NotFound));
                 absent.extend(above.filter_map(|path| path.strip_prefix(self.common_dir).ok()).map(Path::to_owned));
             }
         }

@@ -57,7 +57,7 @@ impl Request {
     ///
     /// Errors are protocol errors in git's words.
     pub fn read(input: &mut impl Read, hash: gix::hash::Kind, config: &Config) -> Result<Self> {
-        let mut reader = PacketReader::new(input);
+        let mut reader = PacketReader::of_client(input);
         let mut budget = Budget(MAX_SIZE);
         let mut certificate = Vec::new();
         let mut request = Request {
