@@ -93,6 +93,7 @@ cases! {
     a_hook_of_a_version_to_come: with_hook("hear; say version=27x; flush; hear");
     a_hook_that_wants_push_options: with_hook("hear; printf '001aversion=1\\000push-options0000'; hear; hear; say 'ok refs/for/main'; say 'ok refs/for/topic'; flush").config("receive.advertisePushOptions", "true").options(&["one", "two words"]);
     a_hook_that_does_not_want_push_options: asked("say 'ok refs/for/main'; say 'ok refs/for/topic'; flush").config("receive.advertisePushOptions", "true").options(&["one"]);
+    a_hook_that_wants_push_options_of_a_kind: with_hook("hear; printf '0023version=1\\000atomic push-options=20000'; hear; hear; say 'ok refs/for/main'; say 'ok refs/for/topic'; flush").config("receive.advertisePushOptions", "true").options(&["one", "two words"]);
     a_hook_that_wants_push_options_that_there_are_none_of: with_hook("hear; printf '001aversion=1\\000push-options0000'; hear; hear; say 'ok refs/for/main'; say 'ok refs/for/topic'; flush");
     without_side_band: asked("echo working >&2; say 'ok refs/for/main'; say garbage; say 'ok refs/for/topic'; flush").capabilities("report-status-v2 object-format=sha1");
     deletions_that_are_claimed: asked("say 'ok refs/heads/topic'; flush").config("receive.procReceiveRefs", "d:refs/heads/").config("receive.procReceiveRefs", "m:refs/for").delete("refs/heads/topic", "topic");

@@ -137,7 +137,7 @@ impl Capabilities {
 }
 
 /// What stands behind `<name>=` in the list of `features`, to the list's end; empty for a plain `<name>`.
-fn value_of<'a>(features: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub fn value_of<'a>(features: &'a [u8], name: &str) -> Option<&'a [u8]> {
     features.find_iter(name).find_map(|at| {
         let starts_word = at == 0 || is_space(features[at - 1]);
         let rest = &features[at + name.len()..];
