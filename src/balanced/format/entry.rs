@@ -40,8 +40,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Read the text of the journal of transaction `id`. Fails on a version that this program does not know.
+    /// Read the text of the journal of transaction `id`. Fails on a version that this program does not know, and on one that
+    /// was whole once.
     pub fn read(text: &[u8], id: &TransactionId) -> Result<Self> {
+        ensure!(!was_whole_once(text), "a line in the middle of it is damaged");
         let mut lines = whole_lines(text);
         let mut entry = Entry::default();
         let Some(first) = lines.next() else { return Ok(entry) };
@@ -106,4 +108,13 @@ impl Entry {
         }
         Some(())
     }
+}
+
+/// True if a line that does not count stands before one that is written only when all up to `voting` is safe on disk.
+fn was_whole_once(text: &[u8]) -> bool {
+    let is_later = |line: &[u8]| {
+        let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        word == b"hook" || State::ALL.iter().any(|state| *state > State::Voting && word == state.word().as_bytes())
+    };
+    text.split_inclusive(|byte| *byte == b'\n').skip(whole_lines(text).count() + 1).any(is_later)
 }

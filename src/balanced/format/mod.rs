@@ -1,7 +1,8 @@
 //! What a journal says: its lines, written and read. No file is touched here.
 //!
 //! Format, version 1. Lines of `<words> SP <checksum> LF`, where the checksum is the CRC-32, in hex, of the words of this line
-//! and all before it, an LF behind each, so that a line that was cut off, and all behind it, does not count. Words are
+//! and all before it, an LF behind each, so that a line that was cut off, and all behind it, does not count. If what is behind
+//! it was written only when that line was safe on disk, it was not cut off: such a journal is damaged, and says nothing. Words are
 //! separated by single spaces; in them, bytes up to 0x20, 0x7f and `%` are written as `%` and two hex digits.
 //!
 //! | line | meaning |
@@ -45,7 +46,7 @@ use super::{intent::Intent, survivors::Group, transaction_id::TransactionId};
 use crate::refs::{git_lock::GitLock, paths::Paths};
 
 /// How far a transaction came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// It may hold locks, guards and staged files; nothing was asked of anybody.
     Locking,
