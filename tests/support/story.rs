@@ -248,7 +248,7 @@ pub fn check_settles(balanced: &Balanced, format: Format, point: &str, said: &st
     }
     if refs == before {
         let was = listing(&balanced.scene.saved("server.git"));
-        let new = |path: &String| !was.contains_key(path) && !path.starts_with("objects/tmp_objdir-");
+        let new = |path: &String| !was.contains_key(path);
         let new: Vec<_> = balanced.listing().into_keys().filter(new).collect();
         assert_eq!(new, Vec::<String>::new(), "it is undone, and yet this is there");
     }
