@@ -1,12 +1,21 @@
 //! Failures of the system in the system's own words, as git prints them: Rust adds a number that tells users nothing.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use nix::errno::Errno;
 
 /// What went wrong: `No such file or directory`.
 pub fn words(err: &io::Error) -> String {
-    err.raw_os_error().map_or_else(|| err.to_string(), |number| Errno::from_raw(number).desc().to_owned())
+    let errno = match err.kind() {
+        _ if err.get_ref().is_some() => None,
+        // Made by this program, or by the library, without a number.
+        ErrorKind::NotFound => Some(Errno::ENOENT),
+        ErrorKind::NotADirectory => Some(Errno::ENOTDIR),
+        ErrorKind::AlreadyExists => Some(Errno::EEXIST),
+        _ => None,
+    };
+    let errno = err.raw_os_error().map(Errno::from_raw).or(errno);
+    errno.map_or_else(|| err.to_string(), |errno| errno.desc().to_owned())
 }
 
 /// All that `error` says, the first cause last.
@@ -31,5 +40,7 @@ mod tests {
         assert_eq!(chain(&error), "cannot read '/nowhere': No such file or directory");
         assert_eq!(chain(&anyhow::Error::new(Errno::EACCES)), "Permission denied");
         assert_eq!(words(&io::Error::other("out of paper")), "out of paper");
+        assert_eq!(words(&io::Error::new(ErrorKind::NotFound, "no paper")), "no paper");
+        assert_eq!(words(&ErrorKind::NotFound.into()), "No such file or directory");
     }
 }

@@ -194,6 +194,9 @@ fn sweep_quarantines(repository: &Repository) -> Result<()> {
     for entry in fs::read_dir(&repository.objects_dir).with_context(cannot)? {
         let entry = entry.with_context(cannot)?;
         let Some(id) = quarantine::named_by(&entry.file_name()) else { continue };
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
         let Ok(directory) = fs::File::open(entry.path()) else { continue };
         let Ok(_dead) = Flock::lock(directory, FlockArg::LockExclusiveNonblock) else { continue };
         // Looked for last: while its owner lived there may have been none yet. Where nobody can tell, there may be one.

@@ -112,7 +112,7 @@ pub(super) fn sweep(directory: &Path, name: &OsStr) -> Result<()> {
         if without(format!("new-{id}")) && without(id.to_owned()) {
             remove(&path)?;
         }
-    } else if name.starts_with("new-") {
+    } else if name.starts_with("new-") && path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
         let file = match File::open(&path) {
             Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
             file => file,

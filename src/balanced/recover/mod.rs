@@ -130,6 +130,10 @@ impl Recovery<'_> {
 
     /// `None` if there was nothing to settle after all.
     fn settle(&self, path: &Path, id: &TransactionId, parties: &mut Parties<'_>) -> Result<Option<Outcome>> {
+        if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
+            // To read from a pipe could take for ever.
+            return Ok(Some(Outcome::Unreadable("it is no file".into())));
+        }
         let here = Writer::this_process(self.repository.into())?;
         let mut waiting = Waiting::new(Some(PATIENCE));
         let file = loop {
