@@ -249,7 +249,7 @@ impl Push<'_> {
         let _kept = match quarantine.map(Quarantine::migrate).transpose() {
             Ok(kept) => kept,
             Err(error) => {
-                self.sideband.error(error.root_cause().to_string());
+                self.sideband.error(system_error::chain(&error));
                 refuse_all(commands, &Refusal::other("unable to migrate objects to permanent storage"));
                 return Ok(());
             }

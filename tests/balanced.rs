@@ -454,6 +454,23 @@ fn journals_that_cannot_be_understood_are_named_and_left() {
 }
 
 #[test]
+fn what_is_no_file_where_a_journal_would_be_holds_up_nobody() {
+    let balanced = Balanced::new();
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let server = balanced.path("server.git");
+    fs::create_dir(server.join("balanced")).unwrap();
+    for name in ["balanced/new-", "objects/incoming-", "balanced/"] {
+        let pipe = server.join(format!("{name}{id}"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        balanced.push(&["next:main", "next:fresh"]).expect_yes();
+        balanced.push(&["main:main", ":fresh", "--force"]).expect_yes();
+        assert!(pipe.exists(), "it is not ours to remove");
+    }
+    let (exit, printed) = balanced.recover();
+    assert!(exit == 1 && printed.contains("its journal cannot be understood: it is no file"), "{printed}");
+}
+
+#[test]
 fn there_is_nothing_to_recover_in_a_repository_at_rest() {
     let balanced = Balanced::new();
     let before = balanced.listing();

@@ -282,6 +282,7 @@ cases! {
     an_alias_alone: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).update("refs/heads/alias", "main", "next").recording(&RECEIVE_HOOKS, "");
     an_alias_and_its_target_agree: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).update("refs/heads/alias", "main", "next").update("refs/heads/main", "main", "next").recording(&RECEIVE_HOOKS, "");
     an_alias_and_its_target_disagree: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).update("refs/heads/alias", "main", "next").update("refs/heads/main", "main", "next2").recording(&RECEIVE_HOOKS, "");
+    an_alias_of_a_hidden_ref_that_disagrees: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).config("receive.hideRefs", "refs/heads/main").update("refs/heads/alias", "main", "next").update("refs/heads/main", "main", "next2");
     a_symbolic_ref_to_itself [files: "a file below refs/"]: push().shell("echo 'ref: refs/heads/loop' >server.git/refs/heads/loop").create("refs/heads/loop", "next");
     a_dangling_symbolic_ref_is_followed: push().server(&["symbolic-ref", "refs/heads/alias", "refs/heads/absent"]).create("refs/heads/alias", "next");
     denied_deletions: push().config("receive.denyDeletes", "true").delete("refs/heads/topic", "topic").delete("refs/tags/v1", "v1");
@@ -306,6 +307,7 @@ cases! {
     the_work_tree_is_updated: push().work_tree().config("receive.denyCurrentBranch", "updateInstead").update("refs/heads/main", "main", "next");
     a_changed_work_tree_is_not_updated: push().work_tree().config("receive.denyCurrentBranch", "updateInstead").shell("echo changed >server.git/a").update("refs/heads/main", "main", "next");
     a_branch_of_a_linked_work_tree: push().server(&["worktree", "add", "-q", "../linked", "topic"]).update("refs/heads/topic", "topic", "next").own_words();
+    a_branch_of_a_linked_work_tree_that_is_said_to_be_nowhere: push().server(&["worktree", "add", "-q", "../linked", "topic"]).shell(": >server.git/worktrees/linked/gitdir").update("refs/heads/topic", "topic", "next");
 }
 
 /// A script that makes the branch `made` in the client, of a commit with these parents and this tree.
@@ -351,6 +353,8 @@ cases! {
     at_once_with_a_clash_of_names: push().atomic().create("refs/heads/main/x", "next").create("refs/heads/new", "next").own_words();
     at_once_with_a_clash_of_names_within: push().atomic().create("refs/heads/a", "next").create("refs/heads/a/b", "next").own_words();
     at_once_with_a_name_twice: push().atomic().create("refs/heads/a", "next").create("refs/heads/a", "next2").own_words();
+    at_once_on_a_chain_and_its_middle [files: "the other way round with the same outcome"]: push().atomic().server(&["symbolic-ref", "refs/heads/a", "refs/heads/b"]).server(&["symbolic-ref", "refs/heads/b", "refs/heads/main"]).update("refs/heads/a", "main", "next").update("refs/heads/b", "main", "next");
+    at_once_with_many_and_one_whose_name_is_too_long: many_refs(push().atomic()).create(&format!("refs/heads/many/{}", "e".repeat(251)), "side").own_words();
     at_once_a_deletion_makes_no_room: push().atomic().delete("refs/heads/topic", "topic").create("refs/heads/topic/x", "next").own_words();
     deletion_before_creation_makes_room: push().delete("refs/heads/topic", "topic").create("refs/heads/topic/x", "next");
     deletion_of_a_packed_ref_makes_room: push().delete("refs/heads/old", "old").create("refs/heads/old/x", "next");

@@ -54,6 +54,16 @@ fn hooks_are_waited_for_where_the_kernel_cannot_poll_a_process() {
 }
 
 #[test]
+fn a_quarantine_that_a_hook_has_taken_away_is_told_by_its_name() {
+    let push = push().update("refs/heads/main", "main", "next").hook("pre-receive", "rm -rf $GIT_QUARANTINE_PATH");
+    let after = server::pushed(&push);
+    let reason = "unable to migrate objects to permanent storage";
+    assert_eq!(after.report[1], format!("ng refs/heads/main {reason}"));
+    let path = push.scene.path("server.git/objects/tmp_objdir-incoming-…").display().to_string();
+    assert_eq!(after.told, format!("error: cannot read '{path}': No such file or directory\n"));
+}
+
+#[test]
 fn a_hook_may_close_its_stdin_before_it_was_fed() {
     let many = (0..3000).fold(push(), |push, n| push.create(&format!("refs/heads/many/{n}"), "next"));
     let push = many.hook("pre-receive", "exec <&-; echo closed").hook("post-receive", "read line; echo $line | wc -c");

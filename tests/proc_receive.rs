@@ -56,6 +56,8 @@ cases! {
     both_are_accepted: asked("say 'ok refs/for/main'; say 'ok refs/for/topic'; flush");
     one_is_refused: asked("say 'ok refs/for/main'; say 'ng refs/for/topic not this one'; flush");
     one_is_refused_without_a_reason: asked("say 'ng refs/for/main'; say 'ok refs/for/topic'; flush");
+    a_word_by_which_a_client_would_give_up: asked("say 'ERR no way'; say 'ok refs/for/main'; say 'ok refs/for/topic'; flush");
+    the_same_word_for_a_greeting: with_hook("hear; say 'ERR no way'; flush; hear; say 'ok refs/for/main'; say 'ok refs/for/topic'; flush");
     one_is_refused_twice: asked("say 'ng refs/for/main first'; say 'ok refs/for/topic'; say 'ng refs/for/main second'; flush");
     one_is_refused_twice_and_the_second_time_without_a_reason: asked("say 'ng refs/for/main first'; say 'ok refs/for/topic'; say 'ng refs/for/main'; say 'ok refs/for/main'; flush");
     one_is_refused_at_once: asked_at_once("say 'ok refs/for/main'; say 'ng refs/for/topic not this one'; flush");
@@ -91,6 +93,7 @@ cases! {
     a_hook_of_a_version_to_come: with_hook("hear; say version=27x; flush; hear");
     a_hook_that_wants_push_options: with_hook("hear; printf '001aversion=1\\000push-options0000'; hear; hear; say 'ok refs/for/main'; say 'ok refs/for/topic'; flush").config("receive.advertisePushOptions", "true").options(&["one", "two words"]);
     a_hook_that_does_not_want_push_options: asked("say 'ok refs/for/main'; say 'ok refs/for/topic'; flush").config("receive.advertisePushOptions", "true").options(&["one"]);
+    a_hook_that_wants_push_options_of_a_kind: with_hook("hear; printf '0023version=1\\000atomic push-options=20000'; hear; hear; say 'ok refs/for/main'; say 'ok refs/for/topic'; flush").config("receive.advertisePushOptions", "true").options(&["one", "two words"]);
     a_hook_that_wants_push_options_that_there_are_none_of: with_hook("hear; printf '001aversion=1\\000push-options0000'; hear; hear; say 'ok refs/for/main'; say 'ok refs/for/topic'; flush");
     without_side_band: asked("echo working >&2; say 'ok refs/for/main'; say garbage; say 'ok refs/for/topic'; flush").capabilities("report-status-v2 object-format=sha1");
     deletions_that_are_claimed: asked("say 'ok refs/heads/topic'; flush").config("receive.procReceiveRefs", "d:refs/heads/").config("receive.procReceiveRefs", "m:refs/for").delete("refs/heads/topic", "topic");

@@ -71,6 +71,7 @@ fn journals_of_others(
     let entries = fs::read_dir(journal::directory(&repository.common_dir)).into_iter().flatten().flatten();
     entries.filter_map(move |entry| {
         let id = entry.file_name().to_str().and_then(TransactionId::of_file)?;
-        (Some(&id) != own).then(|| (id, entry.path()))
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        (is_file && Some(&id) != own).then(|| (id, entry.path()))
     })
 }

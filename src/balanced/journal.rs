@@ -96,7 +96,9 @@ impl Journal {
     ) -> io::Result<Self> {
         let path = directory.join(id.to_string());
         let names = refs.iter().map(|name| name.as_ref());
-        let (text, checksum) = Text::new(&id).writer(paths)?.locks(names).state(State::Locking).finish();
+        let absent = paths.absent_directories(names.clone());
+        let text = Text::new(&id).writer(paths)?.locks(names).directories(&absent).state(State::Locking);
+        let (text, checksum) = text.finish();
         let in_directory = goes_when_empty(directory, locksmith)?;
         let (file, temporary) = create(directory, &id, locksmith)?;
         let (mark, first_mark) = first_mark(directory, &id, locksmith)?;

@@ -27,7 +27,7 @@ use crate::{
         connectivity::{self, Grounds, Tips},
         database::Database,
         migrate::Kept,
-        quarantine::Quarantine,
+        quarantine::{self, Quarantine},
         shallow::Shallow,
     },
     refs::{alternates, snapshot::Snapshot, visibility::HiddenRefs},
@@ -195,9 +195,10 @@ fn sweep_quarantines(repository: &Repository) -> Result<()> {
     let cannot = || format!("cannot look for quarantines in '{}'", repository.objects_dir.display());
     for entry in fs::read_dir(&repository.objects_dir).with_context(cannot)? {
         let entry = entry.with_context(cannot)?;
-        let name = entry.file_name();
-        let id = name.to_str().and_then(|name| TransactionId::of_file(name.strip_prefix("incoming-")?));
-        let Some(id) = id else { continue };
+        let Some(id) = quarantine::named_by(&entry.file_name()) else { continue };
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
         let Ok(directory) = fs::File::open(entry.path()) else { continue };
         let Ok(_dead) = Flock::lock(directory, FlockArg::LockExclusiveNonblock) else { continue };
         // Looked for last: while its owner lived there may have been none yet. Where nobody can tell, there may be one.

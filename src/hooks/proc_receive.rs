@@ -23,7 +23,7 @@ use crate::{
     command::{Command, Refusal, Writer},
     wire::{
         packet::{HungUp, Line, PacketReader},
-        request::Capabilities,
+        request::{Capabilities, value_of},
     },
 };
 
@@ -156,7 +156,7 @@ fn converse(mut stdin: impl Write + Send, stdout: impl Read, script: &Script) ->
         return no_version();
     }
     let mut stdout = BufReader::new(stdout);
-    let mut reader = PacketReader::new(&mut stdout);
+    let mut reader = PacketReader::of_hook(&mut stdout);
     let (mut version, mut wants_options) = (0, false);
     loop {
         let Line { text, features } = match reader.next_line() {
@@ -167,8 +167,7 @@ fn converse(mut stdin: impl Write + Send, stdout: impl Read, script: &Script) ->
         };
         if let Some(number) = text.strip_prefix(b"version=").filter(|number| !number.is_empty()) {
             version = leading_number(number);
-            wants_options |= features
-                .is_some_and(|features| features.split(|byte| *byte == b' ').any(|word| word == b"push-options"));
+            wants_options |= features.is_some_and(|features| value_of(features, "push-options").is_some());
         }
     }
     if !(0..=1).contains(&version) {

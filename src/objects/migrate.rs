@@ -50,13 +50,9 @@ const PACK_FILES: [&str; 4] = ["keep", "pack", "rev", "idx"];
 impl Quarantine {
     /// Move everything in, and leave no quarantine. Keep the returned value until the refs are in place.
     ///
-    /// A file that is there already, with the same content, stays as it is and counts as just used. An error says
-    /// `unable to migrate objects to permanent storage`, and leaves objects of the push behind that nothing refers to.
+    /// A file that is there already, with the same content, stays as it is and counts as just used. An error leaves
+    /// objects of the push behind that nothing refers to.
     pub fn migrate(mut self) -> Result<Kept> {
-        self.move_all().context("unable to migrate objects to permanent storage")
-    }
-
-    fn move_all(&mut self) -> Result<Kept> {
         // A signal either stops all of it or nothing.
         let _whole = self.interrupts.hold_off();
         self.stage()?;
@@ -67,8 +63,9 @@ impl Quarantine {
         let packs = self.packs()?;
         let pack_dir = self.objects_dir.join("pack");
         let mut kept = Kept::default();
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
+        let cannot = || format!("cannot read '{}'", dir.display());
+        for entry in fs::read_dir(dir).with_context(cannot)? {
+            let entry = entry.with_context(cannot)?;
             let name = entry.file_name();
             if name.len() == 2 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit) {
                 self.move_fan_out(&entry.path(), &self.objects_dir.join(name))?;

@@ -8,7 +8,7 @@
 //! [`Held`] in memory. Most pushes do without: a directory that is made to be removed costs more than all else that they do.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::{self, DirBuilder, File},
     io::{self, ErrorKind, Write},
     os::unix::{
@@ -35,6 +35,9 @@ use crate::{
     repository::Repository,
     shared_mode::create_dir,
 };
+
+/// What the name of a quarantine begins with that nobody has locked yet.
+const UNFINISHED: &str = "tmp_objdir-";
 
 /// The objects of one push, kept apart from the repository's.
 #[derive(Debug)]
@@ -92,16 +95,23 @@ impl Quarantine {
         let this = Self::new(repository, config, interrupts);
         let objects_dir = &this.objects_dir;
         let dir = objects_dir.join(name_for(id));
-        let unfinished = objects_dir.join(format!("tmp_objdir-{}", name_for(id)));
+        let unfinished = objects_dir.join(unfinished_name_for(id));
         let held_off = interrupts.hold_off();
-        let make = || -> Result<_> {
+        let make = || -> io::Result<_> {
             DirBuilder::new().mode(0o700).create(&unfinished)?;
             let doomed = (interrupts.doom(unfinished.clone()), interrupts.doom(dir.clone()));
             let owned = Flock::lock(File::open(&unfinished)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
             fs::rename(&unfinished, &dir)?;
             Ok((doomed.1, owned))
         };
-        let made = make();
+        let mut made = make();
+        for _ in 0..10 {
+            // Before it is locked, whoever clears away may take it for what a dead process left.
+            match &made {
+                Err(err) if err.kind() == ErrorKind::NotFound => made = make(),
+                _ => break,
+            }
+        }
         if made.is_err() {
             fs::remove_dir(&unfinished).ok();
         }
@@ -283,6 +293,17 @@ impl Drop for Directory {
 /// What the quarantine of transaction `id` is called in the object directory.
 pub fn name_for(id: &TransactionId) -> String {
     format!("incoming-{id}")
+}
+
+/// What it is called for the moment before it is locked: something that git clears away too, after two weeks.
+fn unfinished_name_for(id: &TransactionId) -> String {
+    format!("{UNFINISHED}{}", name_for(id))
+}
+
+/// The transaction whose quarantine is called so, or was about to be.
+pub fn named_by(name: &OsStr) -> Option<TransactionId> {
+    let name = name.to_str()?;
+    TransactionId::of_file(name.strip_prefix(UNFINISHED).unwrap_or(name).strip_prefix("incoming-")?)
 }
 
 /// The object directory as git spells it for children, and what they are to have for `GIT_ALTERNATE_OBJECT_DIRECTORIES`.

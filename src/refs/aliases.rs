@@ -71,6 +71,7 @@ fn compare(sideband: &Sideband, commands: &mut [Command], alias: usize, target: 
         values(named),
     ));
     for index in [alias, target] {
-        commands[index].refuse(Refusal::other("inconsistent aliased update"));
+        // What the target may have been refused for before says less.
+        commands[index].refuse_instead(Refusal::other("inconsistent aliased update"));
     }
 }

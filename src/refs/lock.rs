@@ -200,7 +200,8 @@ pub fn is_marked(path: &Path, text: &str) -> io::Result<bool> {
 /// Remove the directories above `path` as far as they are empty, up to and without `root`.
 pub fn remove_empty_parents(path: &Path, root: &Path) {
     for parent in path.ancestors().skip(1).take_while(|parent| *parent != root && parent.starts_with(root)) {
-        if std::fs::remove_dir(parent).is_err() {
+        // One that is gone may be the last thing that a dead process did.
+        if std::fs::remove_dir(parent).is_err_and(|err| err.kind() != ErrorKind::NotFound) {
             return;
         }
     }

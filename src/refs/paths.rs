@@ -1,7 +1,9 @@
 //! Where the `files` format keeps a ref and its log (gitrepository-layout).
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
+    io::ErrorKind,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -56,6 +58,27 @@ impl<'a> Paths<'a> {
     /// The same for logs.
     pub fn log_category(&self, name: &BStr) -> PathBuf {
         self.root(name).join("logs").join(os(category(name)))
+    }
+
+    /// The directories that are not there, of those that stay when everything below them is gone, for refs of these names and for
+    /// their logs: relative to the common directory, the upper ones first.
+    pub fn absent_directories<'n>(&self, names: impl Iterator<Item = &'n BStr>) -> BTreeSet<PathBuf> {
+        let mut absent = BTreeSet::new();
+        let mut last = None;
+        for name in names {
+            let kind = Some((category(name), is_per_worktree(name)));
+            if kind == last {
+                continue;
+            }
+            last = kind;
+            for directory in [self.category(name), self.log_category(name)] {
+                let above = directory
+                    .ancestors()
+                    .take_while(|path| path.symlink_metadata().is_err_and(|err| err.kind() == ErrorKind::NotFound));
+                absent.extend(above.filter_map(|path| path.strip_prefix(self.common_dir).ok()).map(Path::to_owned));
+            }
+        }
+        absent
     }
 
     /// packed-refs with its symbolic links resolved: that is where git looks, and locks.

@@ -41,8 +41,11 @@ pub fn list(repository: &Repository, config: &Config) -> Result<Vec<Worktree>> {
     let Ok(entries) = fs::read_dir(&linked) else { return Ok(worktrees) };
     for entry in entries {
         let git_dir = entry.with_context(|| format!("cannot read '{}'", linked.display()))?.path();
-        // Names the file `.git` in the work tree.
+        // Names the file `.git` in the work tree; if it is empty, as after a crash, git knows of none either.
         let Ok(content) = fs::read(git_dir.join("gitdir")) else { continue };
+        if content.is_empty() {
+            continue;
+        }
         let content = content.trim_ascii_end();
         let work_tree = content.strip_suffix(b"/.git").unwrap_or(content);
         let work_tree = git_dir.join(work_tree.to_os_str_lossy());

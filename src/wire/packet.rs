@@ -35,17 +35,23 @@ pub struct Line<'a> {
 pub struct PacketReader<'a, R> {
     input: &'a mut R,
     buffer: Vec<u8>,
+    /// `ERR <message>` is what the other side says when it gives up.
+    may_give_up: bool,
 }
 
 impl<'a, R: Read> PacketReader<'a, R> {
-    /// Read from `input`, which should be buffered: a packet takes two reads.
-    pub fn new(input: &'a mut R) -> Self {
-        PacketReader { input, buffer: Vec::new() }
+    /// Read what a client says from `input`, which should be buffered: a packet takes two reads.
+    pub fn of_client(input: &'a mut R) -> Self {
+        PacketReader { input, buffer: Vec::new(), may_give_up: true }
     }
 
-    /// The next packet. Errors are what git's reader says of a length that is none, of a packet that begins with `ERR `,
-    /// and of the end of the stream
-    /// ([`HungUp`]).
+    /// The same of a hook, whose packets mean nothing of their own.
+    pub fn of_hook(input: &'a mut R) -> Self {
+        PacketReader { may_give_up: false, ..Self::of_client(input) }
+    }
+
+    /// The next packet. Errors are what git's reader says of a length that is none, of a client's packet that begins with
+    /// `ERR `, and of the end of the stream ([`HungUp`]).
     pub fn next_packet(&mut self) -> Result<Packet<'_>> {
         let mut digits = [0; 4];
         fill(self.input, &mut digits)?;
@@ -67,7 +73,9 @@ impl<'a, R: Read> PacketReader<'a, R> {
         self.buffer.resize(payload, 0);
         fill(self.input, &mut self.buffer)?;
         trace::packet(Direction::Received, &self.buffer);
-        if let Some(error) = self.buffer.strip_prefix(b"ERR ") {
+        if self.may_give_up
+            && let Some(error) = self.buffer.strip_prefix(b"ERR ")
+        {
             bail!("remote error: {}", error.strip_suffix(b"\n").unwrap_or(error).as_bstr());
         }
         Ok(Packet::Data(&self.buffer))

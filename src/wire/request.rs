@@ -61,7 +61,7 @@ impl Request {
     ///
     /// Errors are protocol errors in git's words.
     pub fn read(input: &mut impl Read, hash: gix::hash::Kind, config: &Config) -> Result<Self> {
-        let mut reader = PacketReader::new(input);
+        let mut reader = PacketReader::of_client(input);
         let mut budget = Budget(MAX_SIZE);
         let mut certificate = Vec::new();
         let mut request = Request {
@@ -141,7 +141,7 @@ impl Capabilities {
 }
 
 /// What stands behind `<name>=` in the list of `features`, to the list's end; empty for a plain `<name>`.
-fn value_of<'a>(features: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub fn value_of<'a>(features: &'a [u8], name: &str) -> Option<&'a [u8]> {
     features.find_iter(name).find_map(|at| {
         let starts_word = at == 0 || is_space(features[at - 1]);
         let rest = &features[at + name.len()..];

@@ -159,15 +159,20 @@ impl Scene {
 
     /// Keep a copy of the whole scene beside it.
     pub fn save(&self) {
-        let saved = self.directory.path().join("saved");
+        let saved = self.saved("");
         fs::remove_dir_all(&saved).ok();
         copy(&self.root(), &saved);
+    }
+
+    /// A file or directory in the saved copy.
+    pub fn saved(&self, below: &str) -> PathBuf {
+        self.directory.path().join("saved").join(below)
     }
 
     /// Put the saved copy in place of what is there now: at the same path, so that nothing has to be normalised.
     pub fn restore(&self) {
         fs::remove_dir_all(self.root()).expect("removed");
-        copy(&self.directory.path().join("saved"), &self.root());
+        copy(&self.saved(""), &self.root());
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    balanced::{Balanced, is_of_a_transaction, succeed},
+    balanced::{Balanced, is_of_a_transaction, listing, succeed},
     scene::Scene,
 };
 
@@ -245,6 +245,12 @@ pub fn check_settles(balanced: &Balanced, format: Format, point: &str, said: &st
     if !said.contains("cannot append to") {
         let lines = balanced.scene.git("server.git", &["log", "-g", "--format=%gs", "refs/heads/main"]);
         assert_eq!(lines.lines().count(), usize::from(refs == after), "{lines}");
+    }
+    if refs == before {
+        let was = listing(&balanced.scene.saved("server.git"));
+        let new = |path: &String| !was.contains_key(path);
+        let new: Vec<_> = balanced.listing().into_keys().filter(new).collect();
+        assert_eq!(new, Vec::<String>::new(), "it is undone, and yet this is there");
     }
     check_usable(balanced);
 }

@@ -1,6 +1,10 @@
 //! What a journal says, as far as it is whole.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Component, PathBuf},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use bstr::{BString, ByteSlice};
@@ -23,6 +27,8 @@ pub struct Entry {
     pub writer: Option<Writer>,
     /// The refs that may be locked.
     pub locks: Vec<BString>,
+    /// Directories below the common one that were not there.
+    pub directories: Vec<PathBuf>,
     /// The lock files that a git has made for it.
     pub git_locks: Vec<GitLock>,
     /// What is voted upon; empty before the vote.
@@ -34,8 +40,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Read the text of the journal of transaction `id`. Fails on a version that this program does not know.
+    /// Read the text of the journal of transaction `id`. Fails on a version that this program does not know, and on one that
+    /// was whole once.
     pub fn read(text: &[u8], id: &TransactionId) -> Result<Self> {
+        ensure!(!was_whole_once(text), "a line in the middle of it is damaged");
         let mut lines = whole_lines(text);
         let mut entry = Entry::default();
         let Some(first) = lines.next() else { return Ok(entry) };
@@ -60,6 +68,11 @@ impl Entry {
         match line {
             [word] => self.state = Some(State::ALL.into_iter().find(|state| word == state.word())?),
             [word, name] if word == "lock" => self.locks.push(name.clone()),
+            [word, directory] if word == "made" => {
+                let path = PathBuf::from(OsStr::from_bytes(directory));
+                let is_below = path.components().all(|part| matches!(part, Component::Normal(_)));
+                self.directories.push(Some(path).filter(|_| is_below)?);
+            }
             [word, identity] if word == "identity" => self.intent.identity = identity.clone(),
             [word, objects] if word == "objects" => self.intent.objects = Some(objects.clone()),
             [word, root] if word == "root" => self.intent.roots.push(id(root)?),
@@ -95,4 +108,13 @@ impl Entry {
         }
         Some(())
     }
+}
+
+/// True if a line that does not count stands before one that is written only when all up to `voting` is safe on disk.
+fn was_whole_once(text: &[u8]) -> bool {
+    let is_later = |line: &[u8]| {
+        let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        word == b"hook" || State::ALL.iter().any(|state| *state > State::Voting && word == state.word().as_bytes())
+    };
+    text.split_inclusive(|byte| *byte == b'\n').skip(whole_lines(text).count() + 1).any(is_later)
 }

@@ -1,7 +1,8 @@
 //! What a journal says: its lines, written and read. No file is touched here.
 //!
 //! Format, version 1. Lines of `<words> SP <checksum> LF`, where the checksum is the CRC-32, in hex, of the words of this line
-//! and all before it, an LF behind each, so that a line that was cut off, and all behind it, does not count. Words are
+//! and all before it, an LF behind each, so that a line that was cut off, and all behind it, does not count. If what is behind
+//! it was written only when that line was safe on disk, it was not cut off: such a journal is damaged, and says nothing. Words are
 //! separated by single spaces; in them, bytes up to 0x20, 0x7f and `%` are written as `%` and two hex digits.
 //!
 //! | line | meaning |
@@ -9,6 +10,7 @@
 //! | `journal 1 <transaction>` | always the first |
 //! | `writer <pid> <boot> <device> <inode> <host> <git-dir>` | always the second: who writes it, and the common directory's identity |
 //! | `lock <ref>` | the ref may be locked, its path guarded, its value staged, by the transaction |
+//! | `made <directory>` | may be made above refs or logs, since it was not there; below the common directory |
 //! | `held <device> <inode> <born> <path>` | a lock file that git has made for it, and when, in nanoseconds since 1970 |
 //! | `locking` | nothing was asked of anybody; what follows a line of this kind is more of the same |
 //! | `update <number> <how> <old> <new> <peeled> <ref>` | what is voted upon: how it commits (`together`, `packed`, `alone`, `git`, `not`), null for no object; the number names its staged file |
@@ -33,7 +35,7 @@ mod lines;
 mod tests;
 mod writer;
 
-use std::{io, os::unix::ffi::OsStrExt};
+use std::{collections::BTreeSet, io, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use bstr::BStr;
 
@@ -44,7 +46,7 @@ use super::{intent::Intent, survivors::Group, transaction_id::TransactionId};
 use crate::refs::{git_lock::GitLock, paths::Paths};
 
 /// How far a transaction came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// It may hold locks, guards and staged files; nothing was asked of anybody.
     Locking,
@@ -105,6 +107,13 @@ impl Text {
     pub(super) fn locks<'n>(mut self, refs: impl Iterator<Item = &'n BStr>) -> Self {
         for name in refs {
             self = self.line(&[b"lock", name]);
+        }
+        self
+    }
+
+    pub(super) fn directories(mut self, directories: &BTreeSet<PathBuf>) -> Self {
+        for directory in directories {
+            self = self.line(&[b"made", directory.as_os_str().as_bytes()]);
         }
         self
     }

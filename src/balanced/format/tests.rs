@@ -98,6 +98,16 @@ fn whole(id: &TransactionId) -> Vec<u8> {
     text.state(State::Decided).state(State::Committed).state(State::Told).bytes
 }
 
+/// It says what the first `lines` of the whole journal `text` do; nothing if it was whole once.
+#[track_caller]
+fn check_says(damaged: &[u8], text: &[u8], id: &TransactionId, lines: usize, how: &str) {
+    let later = [&b"hook "[..], b"decided ", b"aborted ", b"committed ", b"told "];
+    let mut behind = damaged.split_inclusive(|byte| *byte == b'\n').skip(lines + 1);
+    let was_whole = behind.any(|line| later.iter().any(|word| line.starts_with(word)));
+    let expected = (!was_whole).then(|| said_by(text, id, lines));
+    assert_eq!(Entry::read(damaged, id).ok(), expected, "{how}");
+}
+
 /// What the first `lines` lines of a whole journal say.
 fn said_by(text: &[u8], id: &TransactionId, lines: usize) -> Entry {
     let whole: Vec<u8> = text.split_inclusive(|byte| *byte == b'\n').take(lines).flatten().copied().collect();
@@ -125,7 +135,7 @@ fn a_journal_with_any_bit_flipped_says_no_more_than_the_lines_before() {
         for bit in 0..8 {
             let mut damaged = text.clone();
             damaged[at] ^= 1 << bit;
-            assert_eq!(Entry::read(&damaged, &id).unwrap(), said_by(&text, &id, lines), "bit {bit} of byte {at}");
+            check_says(&damaged, &text, &id, lines, &format!("bit {bit} of byte {at}"));
         }
     }
 }
@@ -140,8 +150,23 @@ fn lines_that_were_left_out_doubled_or_exchanged_end_what_counts() {
         let doubled = [&lines[..at], &lines[at - 1..]].concat().concat();
         let mut exchanged = lines.clone();
         exchanged.swap(at - 1, at);
-        assert_eq!(Entry::read(&without, &id).unwrap(), said_by(&text, &id, at), "without {at}");
-        assert_eq!(Entry::read(&doubled, &id).unwrap(), said_by(&text, &id, at), "doubled {at}");
-        assert_eq!(Entry::read(&exchanged.concat(), &id).unwrap(), said_by(&text, &id, at - 1), "exchanged {at}");
+        check_says(&without, &text, &id, at, &format!("without {at}"));
+        check_says(&doubled, &text, &id, at, &format!("doubled {at}"));
+        check_says(&exchanged.concat(), &text, &id, at - 1, &format!("exchanged {at}"));
     }
+}
+
+#[test]
+fn a_decision_behind_a_damaged_line_is_not_taken_back() {
+    let id = TransactionId::new();
+    let text = whole(&id);
+    let voting = text.windows(8).position(|bytes| bytes == b"\nvoting ").unwrap();
+    let line = text[..voting].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    let mut damaged = text.clone();
+    damaged[line] ^= 1;
+    assert_eq!(Entry::read(&damaged, &id).unwrap_err().to_string(), "a line in the middle of it is damaged");
+    // Cut off within what was to be voted upon: nobody was asked.
+    let end = text.len() - text[voting..].len() + 3;
+    let state = Entry::read(&damaged[..end], &id).unwrap().state;
+    assert_eq!(state, Some(State::Locking));
 }

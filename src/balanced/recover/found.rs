@@ -37,6 +37,8 @@ pub struct Found<'f> {
     /// The transaction.
     pub id: &'f TransactionId,
     pub(super) locks: Vec<BString>,
+    /// Directories below the common one that it may have made.
+    pub(super) directories: Vec<PathBuf>,
     /// The lock files that a git has made for it.
     pub(super) git_locks: Vec<GitLock>,
     /// What was voted upon; empty if nothing was.
@@ -126,7 +128,7 @@ impl Found<'_> {
     /// Take away all that bears the transaction's name but the journal.
     pub(super) fn clean_up(&self, parties: &mut Parties<'_>) -> Result<()> {
         self.free_locks_of_git()?;
-        undo(self.repository.into(), self.id, &self.locks)?;
+        undo(self.repository.into(), self.id, &self.locks, &self.directories)?;
         remove_all(&self.path.with_file_name(format!("{}.d", self.id)))?;
         if let Some(quarantine) = self.quarantine()
             && quarantine.try_exists()?

@@ -23,8 +23,9 @@ use crate::{
     repository::Repository,
 };
 
-/// Take away the locks, guards and staged files of transaction `id` on `refs`, and of packed-refs.
-pub(super) fn undo(paths: Paths<'_>, id: &TransactionId, refs: &[BString]) -> io::Result<()> {
+/// Take away the locks, guards and staged files of transaction `id` on `refs`, and of packed-refs; and the `made` directories
+/// below the common one, the upper ones first, that are empty.
+pub(super) fn undo(paths: Paths<'_>, id: &TransactionId, refs: &[BString], made: &[PathBuf]) -> io::Result<()> {
     let text = id.link_text();
     let mut staged_in = BTreeSet::new();
     for name in refs {
@@ -51,6 +52,9 @@ pub(super) fn undo(paths: Paths<'_>, id: &TransactionId, refs: &[BString]) -> io
         remove_link(&paths.lock(name.as_ref()), &text)?;
         remove_empty_parents(&paths.loose(name.as_ref()), &paths.category(name.as_ref()));
         remove_empty_parents(&paths.log(name.as_ref()), &paths.log_category(name.as_ref()));
+    }
+    for directory in made.iter().rev() {
+        fs::remove_dir(paths.common_dir.join(directory)).ok();
     }
     Ok(())
 }
@@ -108,7 +112,7 @@ pub(super) fn sweep(directory: &Path, name: &OsStr) -> Result<()> {
         if without(format!("new-{id}")) && without(id.to_owned()) {
             remove(&path)?;
         }
-    } else if name.starts_with("new-") {
+    } else if name.starts_with("new-") && path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
         let file = match File::open(&path) {
             Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
             file => file,

@@ -130,6 +130,10 @@ impl Recovery<'_> {
 
     /// `None` if there was nothing to settle after all.
     fn settle(&self, path: &Path, id: &TransactionId, parties: &mut Parties<'_>) -> Result<Option<Outcome>> {
+        if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
+            // To read from a pipe could take for ever.
+            return Ok(Some(Outcome::Unreadable("it is no file".into())));
+        }
         let here = Writer::this_process(self.repository.into())?;
         let mut waiting = Waiting::new(Some(PATIENCE));
         let file = loop {
@@ -171,7 +175,8 @@ impl Recovery<'_> {
             // Nobody had synced it when the machine died; but the locks themselves name the transaction.
             None => every_name(repository)?,
         };
-        let found = Found { repository, path, id, locks, git_locks: entry.git_locks, intent: entry.intent, hook };
+        let Entry { directories, git_locks, intent, .. } = entry;
+        let found = Found { repository, path, id, locks, directories, git_locks, intent, hook };
         let verdict = match entry.state {
             // Nobody here can say what was said elsewhere.
             Some(State::Voting) if !is_of_here => Verdict::No,

@@ -42,8 +42,15 @@ impl Fence {
     }
 }
 
+/// The longest name that a file is sure to get, and the longest path, in bytes, less `.lock`.
+const LONGEST: (usize, usize) = (250, 4000);
+
 /// The directories that may be fenced to create refs of these `names`, which are sorted: those that are not there.
-pub(super) fn plan<'n>(names: impl Iterator<Item = &'n BStr>, site: Site<'_>) -> Vec<Fence> {
+pub(super) fn plan<'n>(names: impl Iterator<Item = &'n BStr> + Clone, site: Site<'_>) -> Vec<Fence> {
+    if names.clone().any(|name| is_long(name, site)) {
+        // A ref that cannot have a file must not be: only its own lock shows that.
+        return Vec::new();
+    }
     let packed = OnceCell::new();
     let is_in_use = |start: &BStr| {
         let packed = packed.get_or_init(|| Packed::open(site.paths.packed_refs(), site.repository.hash));
@@ -70,6 +77,14 @@ pub(super) fn plan<'n>(names: impl Iterator<Item = &'n BStr>, site: Site<'_>) ->
         }
     }
     planned
+}
+
+/// True if a file called so might be refused for that.
+fn is_long(name: &BStr, site: Site<'_>) -> bool {
+    let (component, path) = LONGEST;
+    name.len() > component
+        && (name.split_str("/").any(|part| part.len() > component)
+            || site.paths.common_dir.as_os_str().len() + name.len() > path)
 }
 
 /// The fence that `name` is in, if any.

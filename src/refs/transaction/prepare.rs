@@ -223,8 +223,11 @@ impl Prepared<'_> {
         loop {
             let name = slot.name().to_owned();
             if ours.locked.contains(&name) {
+                // If not this one is symbolic, one before it was.
+                let led_here = self.slots.iter().find(|slot| edit.name == name && slot.names.contains(&name));
+                let symref = led_here.map_or(&edit.name, |slot| &slot.names[0]);
                 let (many, via) = ("multiple updates for '", "' (including one via symref '");
-                return Err(Failure::general(words!(many, name, via, edit.name, "') are not allowed")));
+                return Err(Failure::general(words!(many, name, via, symref, "') are not allowed")));
             }
             if self.is_fenced(name.as_ref()) {
                 slot.fenced = true;
