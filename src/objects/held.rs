@@ -7,6 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use anyhow::Result;
 use gix::{ObjectId, objs::Kind, oid};
 
 /// How much memory they may take together, in bytes.
@@ -83,12 +84,10 @@ impl Held {
     }
 
     /// Have all written: each id and its file, in the order of the ids. No more are taken: another thread may be about to add one.
-    pub fn write<T>(&self, write: impl FnOnce(&[(&oid, &[u8])]) -> T) -> T {
+    pub fn write(&self, mut write: impl FnMut(&oid, &[u8]) -> Result<()>) -> Result<()> {
         let mut objects = self.lock();
         objects.written = true;
-        let file = |object: &Object| &objects.bytes[object.file.clone()];
-        let files: Vec<_> = objects.by_id.iter().map(|(id, object)| (id.as_ref(), file(object))).collect();
-        write(&files)
+        objects.by_id.iter().try_for_each(|(id, object)| write(id, &objects.bytes[object.file.clone()]))
     }
 
     fn lock(&self) -> MutexGuard<'_, Objects> {
@@ -120,7 +119,13 @@ mod tests {
             assert_eq!(&found, content);
             assert_eq!(held.header(&id(n as u8)), Some((Kind::Blob, content.len() as u64)));
         }
-        held.write(|files| assert!(files.iter().map(|(_, file)| *file).eq(held_as.iter().map(|(_, file)| *file))));
+        let mut written = Vec::new();
+        held.write(|_, file| {
+            written.push(file.to_vec());
+            Ok(())
+        })
+        .unwrap();
+        assert!(written.iter().eq(held_as.iter().map(|(_, file)| *file)));
         assert!(!held.add(id(9), Kind::Blob, b"", b""), "they were written");
     }
 }

@@ -166,7 +166,7 @@ impl Quarantine {
         drop(held_off);
         let dir =
             self.enter(Directory { path, interrupts: self.interrupts.clone(), doomed: Some(doomed), _owned: None })?;
-        self.held.write(|files| files.iter().try_for_each(|(id, file)| self.write(id, file)))?;
+        self.held.write(|id, file| self.write(id, file))?;
         Ok(dir)
     }
 

@@ -6,18 +6,14 @@ use std::{
     io::{ErrorKind, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    thread,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use gix::oid;
 use tempfile::{Builder, TempPath};
 
 use super::{database::touch, loose, migrate::move_file, quarantine::Quarantine};
 use crate::{interrupt::Doomed, shared_mode::create_dir};
-
-/// From so many files on, two threads write them: most of it is work for the file system.
-const SIDE_BY_SIDE: usize = 32;
 
 /// Files that are removed if they are not moved in, together with the directories that were made for them.
 #[derive(Debug, Default)]
@@ -31,28 +27,8 @@ impl Staged {
     pub fn write(quarantine: &Quarantine) -> Result<Self> {
         // A signal finds all of it, or nothing.
         let _whole = quarantine.interrupts.hold_off();
-        quarantine.held.write(|files| {
-            if files.len() < SIDE_BY_SIDE {
-                return Self::of(quarantine, files);
-            }
-            // Neither thread meets a directory that the other one is about to make.
-            let middle = files[files.len() / 2].0.first_byte();
-            let (first, second) = files.split_at(files.partition_point(|(id, _)| id.first_byte() < middle));
-            thread::scope(|scope| {
-                let beside = thread::Builder::new().name("write".into());
-                let second = beside.spawn_scoped(scope, || Self::of(quarantine, second))?;
-                let mut first = Self::of(quarantine, first)?;
-                let mut second = second.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked")))?;
-                first.files.append(&mut second.files);
-                first.directories.append(&mut second.directories);
-                Ok(first)
-            })
-        })
-    }
-
-    fn of(quarantine: &Quarantine, files: &[(&oid, &[u8])]) -> Result<Self> {
         let mut this = Staged::default();
-        files.iter().try_for_each(|(id, file)| this.add(quarantine, id, file))?;
+        quarantine.held.write(|id, file| this.add(quarantine, id, file))?;
         Ok(this)
     }
 
@@ -64,9 +40,7 @@ impl Staged {
         let create = || Builder::new().prefix("tmp_obj_").permissions(read_only.clone()).tempfile_in(directory);
         let created = create().or_else(|err| match err.kind() {
             ErrorKind::NotFound => {
-                create_dir(directory, quarantine.shared)?;
-                // A signal waits: it need not be made while others cannot register anything.
-                let made = interrupts.create_directory(directory, |_| Ok(()))?;
+                let made = interrupts.create_directory(directory, |path| create_dir(path, quarantine.shared))?;
                 self.directories.push((directory.to_owned(), made));
                 create()
             }
