@@ -286,6 +286,8 @@ fn locks_that_a_killed_git_left_are_told_and_removed() {
             // As if the machine had died: both at once. A process that is stopped lets go of nothing.
             let git = git_session_of(program);
             kill(git, Signal::SIGSTOP).unwrap();
+            let state = || fs::read_to_string(format!("/proc/{git}/stat")).unwrap();
+            eventually("git to stop", || state().contains(") T ").then_some(()));
             kill(program, Signal::SIGKILL).unwrap();
             kill(git, Signal::SIGKILL).unwrap();
             Pushed::of(push);
