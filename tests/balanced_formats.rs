@@ -283,13 +283,14 @@ fn locks_that_a_killed_git_left_are_told_and_removed() {
             let balanced = balanced(format, HALTS);
             doubt(&balanced, status);
             let (push, program) = halt(&balanced, &EVERY_KIND);
-            // As if the machine had died: both at once. A process that is stopped lets go of nothing.
+            // As if the machine had died: both at once. A program that is stopped does not see git die; to a git that is
+            // stopped the kernel would send SIGHUP when its parent dies, and it would clear up.
             let git = git_session_of(program);
-            kill(git, Signal::SIGSTOP).unwrap();
-            let state = || fs::read_to_string(format!("/proc/{git}/stat")).unwrap();
-            eventually("git to stop", || state().contains(") T ").then_some(()));
-            kill(program, Signal::SIGKILL).unwrap();
+            kill(program, Signal::SIGSTOP).unwrap();
+            let state = || fs::read_to_string(format!("/proc/{program}/stat")).unwrap();
+            eventually("the program to stop", || state().contains(") T ").then_some(()));
             kill(git, Signal::SIGKILL).unwrap();
+            kill(program, Signal::SIGKILL).unwrap();
             Pushed::of(push);
             let locks = || balanced.listing().into_keys().filter(|path| path.ends_with(".lock")).count();
             assert!(locks() > 0);
