@@ -73,7 +73,7 @@ pub fn serve(cli: &Cli) -> Result<()> {
     let stdin = io::stdin().as_fd().try_clone_to_owned().context("cannot read from stdin")?;
     let mut input = BufReader::with_capacity(READ_AHEAD, File::from(stdin));
     let request = Request::read(&mut input, repository.hash, &config)?;
-    let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
+    let sideband = Sideband::new(Box::new(Client), request.capabilities.side_band);
     if request.commands.is_empty() {
         // The end of a conversation that may have been a certificate of nothing.
         sideband.finish().ok();
@@ -82,7 +82,6 @@ pub fn serve(cli: &Cli) -> Result<()> {
     if let Some(session) = &request.capabilities.session_id {
         trace::transfer("client-sid", session);
     }
-    let sideband = Sideband::new(Box::new(io::stdout()), request.capabilities.side_band);
     if let Some(beside) = &mut beside {
         let names = request.commands.iter().map(|command| full_name(&repository, command.name()));
         if beside.wait_if_it_concerns(names, &repository, &config) {
