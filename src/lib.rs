@@ -26,6 +26,7 @@ pub mod refs;
 pub mod repository;
 pub mod serve;
 pub mod shared_mode;
+pub mod shares;
 pub mod system_error;
 pub mod trace;
 pub mod wire;

@@ -158,6 +158,142 @@ fn the_last_one_left_of_many_is_created() {
 }
 
 #[test]
+fn many_updates_leave_refs_without_a_file_so_and_others_with_one() {
+    for mode in [Mode::AllOrNone, Mode::EachAlone] {
+        let server = Server::make();
+        server.succeed(mode, below(&server, "refs/heads/b"));
+        server.set("refs/heads/b7", 2);
+        server.git(&["symbolic-ref", "refs/heads/b8", "refs/heads/b9"]);
+        let update = |number: usize| (format!("refs/heads/b{number}"), if number == 7 { 2 } else { 1 });
+        let mut edits: Vec<_> = (0..MANY)
+            .filter(|number| *number != 8)
+            .map(update)
+            .map(|(name, old)| server.edit(&name, Some(old), Some(old + 1)))
+            .collect();
+        edits.push(server.edit("refs/heads/new/one", None, Some(4)));
+        edits.push(server.edit("refs/worktree/a", None, Some(5)));
+        server.succeed(mode, edits);
+        let loose: Vec<_> = marks(&server).into_iter().filter(|path| !path.contains("/new/")).collect();
+        assert_eq!(loose, ["refs/heads/b7", "refs/heads/b8", "refs/worktree/a"]);
+        assert_eq!(server.git(&["rev-parse", "refs/heads/b7"]), server.commits[3].to_string());
+        for name in ["refs/heads/b0", "refs/heads/b8", "refs/heads/b9"] {
+            assert_eq!(server.git(&["rev-parse", name]), server.commits[2].to_string(), "{name}");
+        }
+        assert_eq!(server.git(&["symbolic-ref", "refs/heads/b8"]), "refs/heads/b9");
+    }
+}
+
+#[test]
+fn of_many_updates_each_bad_one_is_refused_alone() {
+    let server = Server::make();
+    server.succeed(Mode::AllOrNone, below(&server, "refs/heads/b"));
+    let mut edits: Vec<_> =
+        (0..MANY).map(|number| server.edit(&format!("refs/heads/b{number}"), Some(1), Some(2))).collect();
+    edits[3] = server.edit("refs/heads/b3", Some(4), Some(2));
+    edits[5] = server.edit("refs/heads/none", Some(1), Some(2));
+    let committed = server.commit(Mode::EachAlone, edits.clone()).unwrap();
+    let bad: Vec<_> = (0..MANY).filter(|index| committed.outcomes[*index].is_err()).collect();
+    assert_eq!(bad, [3, 5]);
+    let refs = server.refs();
+    assert!(refs.contains(&server.line("refs/heads/b3", 1)) && refs.contains(&server.line("refs/heads/b5", 1)));
+    assert_eq!(refs.iter().filter(|line| line.ends_with(&server.commits[2].to_string())).count(), MANY - 2);
+    server.check_clean();
+    let before = server.listing();
+    server.commit(Mode::AllOrNone, edits).unwrap_err();
+    assert_eq!(server.listing(), before);
+}
+
+#[test]
+fn updates_of_refs_in_a_long_packed_refs_get_files() {
+    let server = Server::make();
+    let mut packed = String::from("# pack-refs with: peeled fully-peeled sorted \n");
+    let value = server.commits[1];
+    (0..20_000).for_each(|number| packed += &format!("{value} refs/heads/b{number:05}/{:030}\n", 0));
+    fs::write(server.path("packed-refs"), packed).unwrap();
+    let was = server.path("packed-refs").metadata().unwrap().ino();
+    let name = |number| format!("refs/heads/b{number:05}/{:030}", 0);
+    server.succeed(Mode::EachAlone, (0..MANY).map(|number| server.edit(&name(number), Some(1), Some(2))).collect());
+    assert_eq!(server.path("packed-refs").metadata().unwrap().ino(), was);
+    assert_eq!(marks(&server).len(), MANY);
+}
+
+#[test]
+fn git_packing_refs_in_a_loop_loses_none_of_many_updates() {
+    let server = Server::make();
+    server.succeed(Mode::AllOrNone, below(&server, "refs/heads/b"));
+    let name = |number| format!("refs/heads/b{number}");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                server.scene.try_git("server.git", &["pack-refs", "--all", "--prune", "--auto"]);
+            }
+        });
+        let mut values = vec![1; MANY];
+        for round in 0..20 {
+            // So that some have files, whatever the packer has done so far.
+            for (number, value) in values.iter_mut().enumerate().skip(round).take(3) {
+                let [old, new] = [*value, 5 - *value].map(|value| server.commits[value].to_string());
+                if server.scene.try_git("server.git", &["update-ref", &name(number), &new, &old]).status.success() {
+                    *value = 5 - *value;
+                }
+            }
+            let mode = if round % 2 == 0 { Mode::EachAlone } else { Mode::AllOrNone };
+            let edits = (0..MANY).map(|number| server.edit(&name(number), Some(values[number]), Some(round % 6)));
+            if let Ok(committed) = server.commit(mode, edits.collect()) {
+                for (value, outcome) in values.iter_mut().zip(committed.outcomes) {
+                    if outcome.is_ok() {
+                        *value = round % 6;
+                    }
+                }
+            }
+            let mut expected: Vec<_> = (0..MANY).map(|number| server.line(&name(number), values[number])).collect();
+            expected.sort();
+            assert_eq!(server.refs(), expected);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    server.check_clean();
+}
+
+#[test]
+fn many_updates_that_are_killed_anywhere_are_all_old_or_all_new() {
+    let Some(strace) = optional_program("strace", "strace") else { return };
+    for voted in ["true", "false"] {
+        let balanced = Balanced::with_hook("exit 0");
+        let refspecs: Vec<_> = (0..MANY).map(|number| format!("next:refs/heads/many/{number}")).collect();
+        for number in 0..MANY {
+            balanced.scene.git("server.git", &["update-ref", &format!("refs/heads/many/{number}"), "refs/heads/main"]);
+        }
+        balanced.scene.git("server.git", &["pack-refs", "--all"]);
+        balanced.scene.git("server.git", &["update-ref", "refs/heads/many/5", "refs/heads/old"]);
+        balanced.scene.git("server.git", &["config", "receive.balancedAtomic", voted]);
+        balanced.scene.save();
+        let before = balanced.refs();
+        let refspecs: Vec<_> = ["--force", "--atomic"].into_iter().chain(refspecs.iter().map(String::as_str)).collect();
+        for (call, counts) in
+            [("linkat", vec![1, 50]), ("rename", vec![1, 2, 3, 4, 5]), ("unlink", vec![1, 2, 3, 4, 5, 50, 110])]
+        {
+            for count in counts {
+                balanced.scene.restore();
+                let killed = format!("-f -e signal=none -o /dev/null -e inject={call}:signal=KILL:when={count}");
+                let program = format!("{} -qqq {killed} {}", strace.display(), ours().display());
+                if Pushed::of(balanced.start_push_through(&program, &refspecs)).accepted {
+                    continue;
+                }
+                let (exit, printed) = balanced.recover();
+                assert_eq!(exit, 0, "{call} {count}: {printed}");
+                let refs = balanced.refs();
+                let new = refs.lines().filter(|line| line.contains(&balanced.theirs("next"))).count();
+                assert!(refs == before || new >= MANY, "{call} {count}: {refs}");
+                let left = |path: &String| is_of_a_transaction(path) && !path.starts_with("objects/tmp_objdir-");
+                assert_eq!(balanced.listing().into_keys().filter(left).collect::<Vec<_>>(), Vec::<String>::new());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_file_system_that_gives_no_second_names_will_do() {
     let Some(strace) = optional_program("strace", "strace") else { return };
     for error in ["EMLINK:when=3", "EMLINK:when=1+2", "EPERM", "EXDEV", "ENOENT:when=2"] {

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use bstr::{BString, ByteSlice, ByteVec};
 use nix::{
     errno::Errno,
@@ -22,7 +22,7 @@ use super::{
     loose::{self, Loose},
     name,
 };
-use crate::repository::Repository;
+use crate::{repository::Repository, shares::in_shares};
 
 /// So many files are worth a thread more.
 const SHARE: usize = 500;
@@ -61,27 +61,12 @@ struct File {
 pub fn scan(repository: &Repository) -> Result<Vec<(BString, Loose)>> {
     let Listing { directories, files, known } = list(repository)?;
     let mut found = known;
-    let threads = (files.len() / SHARE).min(MAX_THREADS);
-    if threads > 1 {
-        let threads = threads.min(thread::available_parallelism().map_or(1, usize::from));
-        let read = |share| read(share, &directories, repository.hash);
-        thread::scope(|scope| {
-            let mut shares = files.chunks(files.len().div_ceil(threads));
-            let mine = shares.next().unwrap_or_default();
-            let start = |share| thread::Builder::new().name("refs".into()).spawn_scoped(scope, move || read(share));
-            let others: Vec<_> = shares.map(|share| start(share).map_err(|_| share)).collect();
-            found.extend(read(mine));
-            for other in others {
-                found.extend(match other {
-                    Ok(thread) => thread.join().map_err(|_| anyhow!("a thread panicked"))?,
-                    Err(share) => read(share),
-                });
-            }
-            anyhow::Ok(())
-        })?;
-    } else {
-        found.extend(read(&files, &directories, repository.hash));
-    }
+    let threads = match (files.len() / SHARE).min(MAX_THREADS) {
+        0 | 1 => 1,
+        worth => worth.min(thread::available_parallelism().map_or(1, usize::from)),
+    };
+    let read = |share: &[File]| read(share, &directories, repository.hash);
+    found.extend(in_shares(&files, threads, read).into_iter().flatten());
     // Each thread's are in order.
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(found)

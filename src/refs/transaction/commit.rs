@@ -6,15 +6,16 @@
 //! 2. Their loose files go: packed-refs says the same.
 //! 3. packed-refs is written anew with the new values and renamed into place: committed.
 //! 4. Each gets a loose file again, since `git pack-refs` may read loose refs before it has the lock and write them after:
-//!    it must not find the old one, and a ref that stands in packed-refs alone could be overwritten.
+//!    it must not find the old one, and a ref that stands in packed-refs alone could be overwritten. One that had no loose
+//!    file is not met there, and if they are many they stay without.
 //!
 //! A ref that changes alone has the rename of its lock file; one that goes loses its packed entry first, or that would
 //! show once the loose file is gone. Nothing here waits for a child, and signals wait until it is over.
 
 use std::{
     collections::BTreeSet,
-    io::ErrorKind,
-    path::PathBuf,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -22,8 +23,9 @@ use anyhow::Result;
 use bstr::BString;
 
 use super::{
-    Aborted, Change, Committed, Failure, How, LogLine, Phase, Prepared, Site, Slot, prepare::unable_to_create,
-    put::remove_directories,
+    Aborted, Change, Committed, Failure, How, LogLine, Phase, Prepared, Site, Slot,
+    prepare::unable_to_create,
+    put::{remove_directories, unlink_all},
 };
 use crate::{
     balanced::{journal::Journal, transaction_id::TransactionId},
@@ -101,21 +103,13 @@ impl<'a> Prepared<'a> {
         {
             self.fail_each(Slot::touches_packed, &format!("{err:#}"))?;
         }
-        for index in 0..self.slots.len() {
-            let slot = &mut self.slots[index];
-            match slot.finish(self.site, &mut changed) {
-                Ok(()) => {}
-                // Committed is committed: the ref stays in packed-refs alone, or what is left of it is nobody's ref.
-                Err(err) if slot.is_together() => {
-                    complaints.push(format!("no loose file for '{}': {err}", slot.name()))
-                }
-                Err(err) => {
-                    let (edit, message) = (slot.edit, format!("could not delete reference {}: {err}", slot.name()));
-                    self.fail(edit, Failure::general(message))?;
-                }
+        self.unlink_last(&mut changed, complaints)?;
+        for slot in &mut self.slots {
+            // Committed is committed: the ref stays in packed-refs alone.
+            if let Err(err) = slot.finish(self.site, &mut changed) {
+                complaints.push(format!("no loose file for '{}': {err}", slot.name()));
             }
         }
-        self.drop_failed();
         if self.is_durable() || self.site.config.fsync.references {
             for directory in changed {
                 if let Err(err) = sync_directory(&directory) {
@@ -138,6 +132,35 @@ impl<'a> Prepared<'a> {
                 slot.how = How::Together { packed_only: true };
             }
         }
+    }
+
+    /// Remove the loose files of refs that are to be gone.
+    fn unlink_last(&mut self, changed: &mut BTreeSet<PathBuf>, complaints: &mut Vec<String>) -> Result<(), Aborted> {
+        for (index, unlinked) in self.unlink(Slot::unlinks_last, changed) {
+            let (Err(err), slot) = (unlinked, &self.slots[index]) else { continue };
+            let (edit, message) = (slot.edit, format!("could not delete reference {}: {err}", slot.name()));
+            match slot.is_together() {
+                // Committed is committed: what is left of it is nobody's ref.
+                true => complaints.push(message),
+                false => self.fail(edit, Failure::general(message))?,
+            }
+        }
+        self.drop_failed();
+        Ok(())
+    }
+
+    /// Remove the loose files of some slots: what came of it, with the number of each.
+    fn unlink(&self, which: impl Fn(&Slot) -> bool, changed: &mut BTreeSet<PathBuf>) -> Vec<(usize, io::Result<()>)> {
+        let indices: Vec<usize> = (0..self.slots.len()).filter(|&index| which(&self.slots[index])).collect();
+        let paths: Vec<PathBuf> =
+            indices.iter().map(|&index| self.site.paths.loose(self.slots[index].name())).collect();
+        let unlinked = unlink_all(&paths);
+        for (path, _) in paths.iter().zip(&unlinked).filter(|(_, unlinked)| matches!(unlinked, Ok(true))) {
+            if path.parent().is_some_and(|parent| !changed.contains(parent)) {
+                changed.extend(path.parent().map(Path::to_owned));
+            }
+        }
+        indices.into_iter().zip(unlinked.into_iter().map(|unlinked| unlinked.map(drop))).collect()
     }
 
     fn fail_each(&mut self, which: impl Fn(&Slot) -> bool, message: &str) -> Result<(), Aborted> {
@@ -220,13 +243,9 @@ impl<'a> Prepared<'a> {
             }
             packed.read_again()?;
         }
-        let mut unlinked = None;
-        for slot in self.slots.iter().filter(|slot| slot.is_together() && slot.touches_packed()) {
-            if slot.loose.is_some() || slot.broken {
-                slot.unlink(self.site, changed)?;
-                unlinked = Some(Instant::now());
-            }
-        }
+        let unlinked = self.unlink(Slot::unlinks_first, changed);
+        let unlinked_at = (!unlinked.is_empty()).then(Instant::now);
+        unlinked.into_iter().try_for_each(|(_, unlinked)| unlinked)?;
         if self.is_durable() {
             // Else an old loose value might be back, after a power failure, in front of the new one.
             for directory in &*changed {
@@ -244,8 +263,8 @@ impl<'a> Prepared<'a> {
         }
         if !as_they_will_be.is_empty() {
             packed.replace(&sorted(as_they_will_be), &temporary, room.take(), sync, || {
-                if let Some(unlinked) = unlinked {
-                    std::thread::sleep(READERS_GAP.saturating_sub(unlinked.elapsed()));
+                if let Some(unlinked_at) = unlinked_at {
+                    std::thread::sleep(READERS_GAP.saturating_sub(unlinked_at.elapsed()));
                 }
             })?;
             match if sync { packed.sync_name() } else { Ok(()) } {

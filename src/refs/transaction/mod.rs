@@ -11,6 +11,7 @@ mod commit;
 mod conflicts;
 mod fence;
 mod guard;
+mod plan;
 mod prepare;
 mod put;
 mod stage;
@@ -26,7 +27,7 @@ use anyhow::Result;
 use bstr::{BStr, BString};
 use gix::ObjectId;
 
-use self::{announced::Announced, fence::Fence};
+use self::{announced::Announced, fence::Fence, plan::How};
 use super::{
     date,
     lock::{Held, Locksmith, MadeDirectories},
@@ -63,6 +64,10 @@ impl Edit {
     /// True if the ref must not exist yet.
     fn is_creation(&self) -> bool {
         self.old.is_some_and(|old| old.is_null()) && !self.is_deletion()
+    }
+
+    fn is_update(&self) -> bool {
+        !self.is_creation() && !self.is_deletion()
     }
 
     /// The old value as the hook is told it: as asked for, null where any will do.
@@ -242,20 +247,6 @@ struct LogLine {
     /// Null for none, both.
     old: ObjectId,
     new: ObjectId,
-}
-
-/// How a ref comes to its new value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
-    /// By the rename of its lock file.
-    Alone,
-    /// By the rename of its staged file, or by going; its lock is a mark.
-    Staged,
-    /// By the one rename of packed-refs.
-    Together {
-        /// It then stays without a loose file.
-        packed_only: bool,
-    },
 }
 
 /// What happens to a ref.

@@ -13,6 +13,7 @@ use super::{
     Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Prepared, Queued, Site, Slot,
     conflicts, fence,
     guard::{Ours, guard, is_guarded_above},
+    plan::plan,
 };
 use crate::{
     balanced::{journal::Journal, transaction_id::TransactionId},
@@ -26,9 +27,6 @@ use crate::{
     },
     system_error::words,
 };
-
-/// So many creations in one push are made in one rewrite of packed-refs, and get no loose file.
-const MANY: usize = 100;
 
 /// How many refs git reads on the way to a value.
 const MAX_DEPTH: usize = 5;
@@ -127,29 +125,17 @@ impl Prepared<'_> {
         let mut order: Vec<usize> = (0..edits.len()).filter(|&index| self.failures[index].is_none()).collect();
         // All pushes lock in the same order, so that of two that overlap one gets through.
         order.sort_by_key(|&index| &edits[index].name);
-        let creations = order.iter().filter(|&&index| edits[index].is_creation()).count();
-        let many = creations >= MANY;
-        let together = match self.mode {
-            Mode::AllOrNone => vote.is_some() || order.len() > 1,
-            Mode::EachAlone => many,
-        };
-        // A mark costs less than a file, once there is a first one.
-        let marked = order.iter().filter(|&&index| edits[index].is_deletion()).count() >= MANY;
-        let is_together = |edit: &Edit| together && (self.mode == Mode::AllOrNone || edit.is_creation());
-        let how = |edit: &Edit| match is_together(edit) {
-            true => How::Together { packed_only: many && edit.is_creation() },
-            false if marked && edit.is_deletion() => How::Staged,
-            false => How::Alone,
-        };
-        let mut hows: Vec<How> = edits.iter().map(how).collect();
-        if together || marked {
-            let edits = order.iter().filter(|&&index| hows[index] != How::Alone).map(|&index| &edits[index]);
-            let voted = vote.is_some();
-            if many && !voted && self.announced.hook.is_none() {
-                let created = edits.clone().filter(|edit| edit.is_creation());
-                self.fences = fence::plan(created.map(|edit| edit.name.as_ref()), self.site);
+        let voted = vote.is_some();
+        let mut hows = plan(edits, &order, self.mode, voted, self.site);
+        if hows.iter().any(|how| *how != How::Alone) {
+            if !voted && self.announced.hook.is_none() {
+                let is_created =
+                    |index: usize| hows[index] == (How::Together { packed_only: true }) && edits[index].is_creation();
+                let created = order.iter().filter(|&&index| is_created(index)).map(|&index| edits[index].name.as_ref());
+                self.fences = fence::plan(created, self.site);
             }
-            match self.begin_journal(edits, vote) {
+            let marked = order.iter().filter(|&&index| hows[index] != How::Alone).map(|&index| &edits[index]);
+            match self.begin_journal(marked, vote) {
                 Ok(journal) => self.journal = Some(journal),
                 // As git does it, then: one after the other.
                 Err(err) if err.kind() == ErrorKind::Unsupported && !voted => hows.fill(How::Alone),
@@ -250,7 +236,10 @@ impl Prepared<'_> {
                     }
                     slot.names.push(target);
                 }
-                Loose::Id(id) => break slot.loose = Some(Value { id, peeled: None }),
+                Loose::Id(id) => {
+                    slot.how = how.with_file(self.mode);
+                    break slot.loose = Some(Value { id, peeled: None });
+                }
                 Loose::Broken => break slot.broken = true,
                 Loose::Absent if slot.is_together() && edit.is_creation() => {
                     return Err(conflicts::below(name.as_ref(), edit, self.site));

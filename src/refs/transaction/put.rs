@@ -8,11 +8,20 @@ use std::{
 };
 
 use super::{Change, How, Site, Slot};
-use crate::refs::{
-    lock::{Held, Waiting, remove_empty_parents, remove_empty_tree},
-    name::{is_per_worktree, prefixes},
-    packed_write::{self, Value},
+use crate::{
+    refs::{
+        lock::{Held, Waiting, remove_empty_parents, remove_empty_tree},
+        name::{is_per_worktree, prefixes},
+        packed_write::{self, Value},
+    },
+    shares::in_shares,
 };
+
+/// So many loose files that go are worth a thread more.
+const UNLINKS: usize = 30;
+
+/// No more threads than this, however many there are.
+const MAX_THREADS: usize = 8;
 
 /// How long a directory that somebody made for a moment may bar a loose file.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -57,29 +66,24 @@ impl Slot {
         Ok(())
     }
 
-    /// After the rename of packed-refs: give it its loose file, or take that away.
-    pub(super) fn finish(&mut self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-        match (self.how, self.change) {
-            (_, Change::Nothing) | (How::Alone | How::Staged, Change::Write(_)) => Ok(()),
-            (How::Together { .. }, Change::Delete) if self.touches_packed() => Ok(()),
-            (_, Change::Delete) => self.unlink(site, changed),
-            (How::Together { packed_only: true }, Change::Write(_)) => {
-                self.guard = None;
-                Ok(())
-            }
-            (How::Together { packed_only: false }, Change::Write(_)) => {
-                self.put_staged(&site.paths.loose(self.name()), changed)
-            }
-        }
+    /// True if its loose file goes before packed-refs gets the new values, so that all of them show at one instant.
+    pub(super) fn unlinks_first(&self) -> bool {
+        self.is_together() && self.touches_packed() && (self.loose.is_some() || self.broken)
     }
 
-    pub(super) fn unlink(&self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-        let path = site.paths.loose(self.name());
-        match std::fs::remove_file(&path) {
-            Ok(()) => changed.extend(path.parent().map(Path::to_owned)),
-            Err(err)
-                if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory) => {}
-            Err(err) => return Err(err),
+    /// True if its loose file goes after that, if there is one.
+    pub(super) fn unlinks_last(&self) -> bool {
+        self.change == Change::Delete && !(self.is_together() && self.touches_packed())
+    }
+
+    /// After the rename of packed-refs: give it its loose file, if it is to have one.
+    pub(super) fn finish(&mut self, site: Site<'_>, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        match (self.how, self.change) {
+            (How::Together { packed_only: true }, Change::Write(_)) => self.guard = None,
+            (How::Together { packed_only: false }, Change::Write(_)) => {
+                self.put_staged(&site.paths.loose(self.name()), changed)?
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -102,6 +106,22 @@ pub(super) fn remove_directories(slots: &[Slot], site: Site<'_>) {
             last = parent;
         }
     }
+}
+
+/// Remove loose files, in the order of `paths`: true for one that was there.
+///
+/// A file system that tells its disk of each block that is free (`discard`) may wait for the disk with each file, and lets
+/// others in meanwhile. So there are threads, more than there may be processors.
+pub(super) fn unlink_all(paths: &[PathBuf]) -> Vec<io::Result<bool>> {
+    let unlink = |path: &PathBuf| match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(err) if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(err) => Err(err),
+    };
+    let threads = (paths.len() / UNLINKS).min(MAX_THREADS);
+    in_shares(paths, threads, |share| share.iter().map(unlink).collect::<Vec<_>>()).into_iter().flatten().collect()
 }
 
 /// Rename `held` to `path`; a directory that is there for a moment only, or empty, does not count.

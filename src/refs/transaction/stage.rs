@@ -1,6 +1,7 @@
 //! Writing down what is renamed into place at the end, and finding the logs: the last steps that can fail.
 
 use std::{
+    fs::File,
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -8,6 +9,7 @@ use std::{
 
 use bstr::{BStr, BString};
 use gix::ObjectId;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::{Aborted, Change, Edit, Failure, How, LogLine, Prepared, Site, Slot};
 use crate::{
@@ -115,18 +117,31 @@ impl Slot {
         else {
             return Ok(());
         };
-        let staged = write_staged(&site.paths.loose(self.name()), self.edit, value, journal, site);
-        self.staged = Some(staged.map_err(|err| format!("cannot stage its value: {err}"))?);
+        let failed = |err: io::Error| format!("cannot stage its value: {err}");
+        let (file, staged) =
+            write_staged(&site.paths.loose(self.name()), self.edit, value, journal, site).map_err(failed)?;
+        self.staged = Some(staged);
+        if self.loose.is_some() && !journal.is_durable() && !site.config.fsync.references {
+            // Nobody will wait for it. But where blocks are found late for what is written, a sudden end must not leave an empty
+            // file in the ref's place: file systems look to that themselves if the old file is replaced, as git does it.
+            posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).ok();
+        }
         Ok(())
     }
 }
 
-fn write_staged(path: &Path, number: usize, value: Value, journal: &mut Journal, site: Site<'_>) -> io::Result<Held> {
+fn write_staged(
+    path: &Path,
+    number: usize,
+    value: Value,
+    journal: &mut Journal,
+    site: Site<'_>,
+) -> io::Result<(File, Held)> {
     let [with_journal, beside] = staged_paths(path, number, journal, site)?;
     let staged = if device(&with_journal)? == device(&beside)? { with_journal } else { beside };
     let (mut file, held) = site.locksmith.create(&staged)?;
     writeln!(file, "{}", value.id)?;
-    Ok(held)
+    Ok((file, held))
 }
 
 /// Where the value of the ref at `path` may be staged: with the journal, or beside the ref, where that is another device.
