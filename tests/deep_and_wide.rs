@@ -88,14 +88,16 @@ fn a_chain_of_10_000_nested_trees() {
 #[test]
 fn trees_too_deep_for_git_to_walk_through_again_are_refused() {
     // Nobody could clone the repository any more, nor repack it.
-    for (nested, limit) in [(2049, None), (2050, None), (11, Some("10")), (12, Some("10"))] {
+    for (nested, limit) in [(2049, None), (2050, None), (20_000, None), (11, Some("10")), (12, Some("10"))] {
         let mut objects = Objects::new();
         let mut tree = objects.add(Kind::Tree, b"");
         for _ in 1..nested {
             tree = objects.add(Kind::Tree, &entry("40000", b"d", &tree));
         }
         let pack = objects.0.finish();
-        for kept in ["1", "1000000"] {
+        // git takes long to write so many loose files, and says the same.
+        let kept = if nested > 10_000 { &["1"][..] } else { &["1", "1000000"] };
+        for kept in kept {
             let push = push().config("receive.unpackLimit", kept).create("refs/tags/deep", &tree.to_string());
             let mut push = push.pack(pack.clone());
             if let Some(limit) = limit {

@@ -40,10 +40,6 @@ use crate::{
     shared_mode::create_dir,
 };
 
-/// So many trees are walked through, to see how deep they lie in each other, where they could lie too deep; more of them
-/// would take too long.
-const WALKED: i64 = 1 << 14;
-
 /// Read the pack that begins with `header` and has `count` entries into the quarantine, its objects checked by `fsck`. True if it is
 /// known to be closed.
 pub fn index(
@@ -112,11 +108,9 @@ pub fn index(
     let index = create(&name("idx"))?;
     let order = ById::new(rows.count(), |row| rows.id(row));
     ensure_lone_bases(&rows, &order)?;
-    // What was borrowed was not looked at; and how deep trees lie in each other only a walk sees.
-    let trees = (0..rows.count()).filter(|&row| rows.kind(row) == Some(Kind::Tree)).count() as i64;
-    let may_be_deep = trees > config.max_tree_depth.into() && trees <= WALKED;
-    let is_closed =
-        !is_thin && !may_be_deep && named.lock().unwrap_or_else(PoisonError::into_inner).are_among(&rows, &order);
+    let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
+    // What was borrowed was not looked at.
+    let is_closed = !is_thin && named.are_among(&rows, &order) && !named.may_be_too_deep(config.max_tree_depth.into());
     write_index(&index, &rows, &order, &trailer).context("cannot write the pack's index")?;
     written("cannot write the pack's index", &name("idx"), &index, config.fsync.pack_metadata)?;
     if config.write_reverse_index {
@@ -260,7 +254,7 @@ impl Clone for Examine<'_> {
 
 impl Visit for Examine<'_> {
     fn visit(&mut self, id: &ObjectId, kind: Kind, data: &[u8]) -> Result<()> {
-        self.links.note(kind, data);
+        self.links.note(id, kind, data);
         if self.known.contains(id) {
             let found = self.database.find(id, &mut self.existing)?;
             ensure!(found.is_none_or(|found| found == kind && self.existing == data), collision(id));

@@ -8,9 +8,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gix::{ObjectId, objs::Kind};
+use gix::{ObjectId, objs::Kind, oid};
 
-use super::{by_id::ById, rows::Rows};
+use super::{
+    by_id::ById,
+    nesting::{Edge, Meetings, Nesting},
+    rows::Rows,
+};
 use crate::objects::{history, tree_entries::entries};
 
 /// How many of the names noted last are at hand.
@@ -36,6 +40,9 @@ pub struct Links {
     /// By the last bits of their ids.
     recent: Vec<Option<Link>>,
     gathered: Vec<Link>,
+    meetings: Meetings,
+    /// The trees inside the one that is looked at.
+    inside: Vec<u64>,
     /// How many objects were seen since names were handed over.
     seen: usize,
     all: Arc<Mutex<All>>,
@@ -49,6 +56,7 @@ pub struct All {
     distinct: usize,
     seen: usize,
     given_up: bool,
+    nesting: Nesting,
 }
 
 impl Links {
@@ -59,15 +67,23 @@ impl Links {
     }
 
     fn to(hash: gix::hash::Kind, all: &Arc<Mutex<All>>) -> Self {
-        Links { hash, recent: vec![None; RECENT], gathered: Vec::new(), seen: 0, all: all.clone() }
+        Links {
+            hash,
+            recent: vec![None; RECENT],
+            gathered: Vec::new(),
+            meetings: Meetings::new(),
+            inside: Vec::new(),
+            seen: 0,
+            all: all.clone(),
+        }
     }
 
-    /// Note what the object of this kind and content names.
-    pub fn note(&mut self, kind: Kind, content: &[u8]) {
+    /// Note what object `id`, of this kind and content, names.
+    pub fn note(&mut self, id: &oid, kind: Kind, content: &[u8]) {
         self.seen += 1;
         let whole = match kind {
             Kind::Blob => Some(()),
-            Kind::Tree => self.note_tree(content),
+            Kind::Tree => self.note_tree(id, content),
             Kind::Commit => self.note_commit(content),
             Kind::Tag => history::target(content, self.hash).map(|(id, kind)| self.add(Link { id, kind })),
         };
@@ -82,12 +98,20 @@ impl Links {
         *all = All { given_up: true, ..All::default() };
     }
 
-    fn note_tree(&mut self, content: &[u8]) -> Option<()> {
+    fn note_tree(&mut self, id: &oid, content: &[u8]) -> Option<()> {
+        self.inside.clear();
         for entry in entries(content, self.hash) {
             let entry = entry.ok()?;
             if let Some(kind) = entry.kind() {
                 self.add(Link { id: entry.id.to_owned(), kind });
+                if kind == Kind::Tree {
+                    self.inside.push(first_bits(entry.id));
+                }
             }
+        }
+        self.meetings.note(first_bits(id), &self.inside);
+        if self.meetings.edges().len() >= GATHERED {
+            self.hand_over();
         }
         Some(())
     }
@@ -113,7 +137,7 @@ impl Links {
     fn hand_over(&mut self) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.seen += std::mem::take(&mut self.seen);
-        all.take(&mut self.gathered);
+        all.take(&mut self.gathered, self.meetings.edges());
     }
 }
 
@@ -130,11 +154,14 @@ impl Drop for Links {
 }
 
 impl All {
-    fn take(&mut self, more: &mut Vec<Link>) {
+    fn take(&mut self, links: &mut Vec<Link>, edges: &mut Vec<Edge>) {
         if self.given_up {
-            return more.clear();
+            links.clear();
+            edges.clear();
+            return;
         }
-        self.links.append(more);
+        self.nesting.append(edges);
+        self.links.append(links);
         if self.links.len() > 2 * self.distinct + UNSORTED {
             self.links.sort_unstable();
             self.links.dedup();
@@ -153,4 +180,14 @@ impl All {
                 places.next().is_some_and(|place| rows.kind(order.numbers[place as usize]) == Some(link.kind))
             })
     }
+
+    /// True if a tree may lie in so many others that no git walks through it (`limit`: core.maxTreeDepth).
+    pub fn may_be_too_deep(&mut self, limit: i64) -> bool {
+        self.nesting.may_reach(limit)
+    }
+}
+
+/// What a tree is called in an [`Edge`].
+fn first_bits(id: &oid) -> u64 {
+    id.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }

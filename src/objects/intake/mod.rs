@@ -9,6 +9,7 @@ mod index;
 mod links;
 mod loose_file;
 mod loosen;
+mod nesting;
 mod pack_index;
 mod pack_stream;
 mod plan;
