@@ -3,42 +3,27 @@
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    os::unix::{
-        ffi::OsStringExt,
-        fs::{FileExt, OpenOptionsExt},
-    },
+    os::unix::{ffi::OsStringExt, fs::OpenOptionsExt},
     path::Path,
     sync::PoisonError,
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use gix::{
-    ObjectId,
-    objs::Kind,
-    oid,
-    zlib::{Compression, stream::deflate},
-};
+use anyhow::{Context, Result, bail, ensure};
+use gix::{objs::Kind, oid};
 
 use super::{
     Intake,
     by_id::ById,
-    decode::{BATCH, Decoded, decode},
-    entries::Entries,
+    complete::Borrowed,
+    decode::{Decoded, decode},
+    examine::Examine,
     links::Links,
     pack_index::{write_index, write_reverse_index},
     progress::Progress,
     resolve::{Settings, resolve},
-    rows::{Base, Rows},
-    visit::Visit,
+    rows::Rows,
 };
-use crate::{
-    objects::{
-        database::Database,
-        fsck::{Fsck, stream::Inspector},
-        known::Known,
-    },
-    shared_mode::create_dir,
-};
+use crate::{objects::fsck::Fsck, shared_mode::create_dir};
 
 /// Read the pack that begins with `header` and has `count` entries into the quarantine, its objects checked by `fsck`. True if it is
 /// known to be closed.
@@ -75,7 +60,7 @@ pub fn index(
         visit.links.give_up();
     }
 
-    let mut borrowed = Borrowed { file: &file, at: rows.end, level: config.pack_compression, entries: Vec::new() };
+    let mut borrowed = Borrowed::new(&file, rows.end, config.pack_compression);
     let messages = intake.progress.then_some(intake.messages);
     let progress = Progress::new("Resolving deltas", rows.deltas() as u64, messages);
     let settings = Settings { threads: intake.threads(), limit: intake.delta_limit() };
@@ -84,7 +69,7 @@ pub fn index(
         None => Ok(None),
     };
     let (unresolved, progress) = resolve(&file, &mut rows, visit, &settings, progress, borrow)?;
-    progress.finish(&match borrowed.entries.len() {
+    progress.finish(&match borrowed.count() {
         0 => "done".into(),
         1 => "completed with 1 local object".into(),
         n => format!("completed with {n} local objects"),
@@ -94,7 +79,7 @@ pub fn index(
         1 => bail!("pack has 1 unresolved delta"),
         n => bail!("pack has {n} unresolved deltas"),
     }
-    let is_thin = !borrowed.entries.is_empty();
+    let is_thin = borrowed.count() > 0;
     if is_thin {
         trailer = borrowed.complete(&mut rows)?;
     }
@@ -166,162 +151,6 @@ fn seal(intake: &Intake<'_>, path: &Path, file: &File, sync: bool) -> Result<()>
         file.sync_all()?;
     }
     Ok(())
-}
-
-/// Objects that a thin pack is based on, put behind its own.
-struct Borrowed<'a> {
-    file: &'a File,
-    at: u64,
-    level: i32,
-    entries: Vec<(u64, u32, Kind, ObjectId)>,
-}
-
-impl Borrowed<'_> {
-    fn append(&mut self, id: &oid, kind: Kind, data: &[u8]) -> Result<()> {
-        let mut entry = Vec::new();
-        let header = match kind {
-            Kind::Commit => gix_pack::data::entry::Header::Commit,
-            Kind::Tree => gix_pack::data::entry::Header::Tree,
-            Kind::Blob => gix_pack::data::entry::Header::Blob,
-            Kind::Tag => gix_pack::data::entry::Header::Tag,
-        };
-        header.write_to(data.len() as u64, &mut entry)?;
-        let mut out = deflate::Write::new(entry, Compression::new(self.level).unwrap_or_default());
-        out.write_all(data)?;
-        out.flush()?;
-        let entry = out.into_inner();
-        self.file.write_all_at(&entry, self.at).context("cannot complete the pack")?;
-        self.entries.push((self.at, crc32fast::hash(&entry), kind, id.to_owned()));
-        self.at += entry.len() as u64;
-        Ok(())
-    }
-
-    /// Make a pack of it again: `rows` get the new entries, the header their number. Returns the new trailer.
-    fn complete(self, rows: &mut Rows) -> Result<ObjectId> {
-        let mut added = Vec::new();
-        for (offset, crc, kind, id) in self.entries {
-            added.push((rows.push(offset, crc, Base::None(kind)), id, kind));
-        }
-        rows.end = self.at;
-        let mut ids = rows.take_ids();
-        added.iter().for_each(|(row, id, kind)| ids.set(*row, id, *kind));
-        rows.put_ids(ids);
-
-        let rewrite = || -> std::io::Result<ObjectId> {
-            self.file.write_all_at(&rows.count().to_be_bytes(), 8)?;
-            let mut hasher = gix::hash::hasher(rows.hash);
-            let (mut block, mut at) = (vec![0; 1 << 17], 0);
-            while at < self.at {
-                let len = (self.at - at).min(block.len() as u64) as usize;
-                self.file.read_exact_at(&mut block[..len], at)?;
-                hasher.update(&block[..len]);
-                at += len as u64;
-            }
-            let trailer = hasher.try_finalize().map_err(std::io::Error::other)?;
-            self.file.write_all_at(trailer.as_slice(), self.at)?;
-            self.file.set_len(self.at + rows.hash.len_in_bytes() as u64)?;
-            Ok(trailer)
-        };
-        rewrite().context("cannot complete the pack")
-    }
-}
-
-/// Refuses an object that has the name of another one, or is not sound, and notes what it names itself.
-struct Examine<'a> {
-    known: Known,
-    database: Database,
-    existing: Vec<u8>,
-    links: Links,
-    fsck: Option<Inspector<'a>>,
-    /// The largest object that is held in memory, in bytes.
-    largest: u64,
-    /// From which size on a blob is not checked whatever it is called, in bytes (`core.bigFileThreshold`).
-    big_blob: u64,
-}
-
-impl Clone for Examine<'_> {
-    fn clone(&self) -> Self {
-        Examine {
-            known: self.known.clone(),
-            database: self.database.clone(),
-            existing: Vec::new(),
-            links: self.links.clone(),
-            fsck: self.fsck.clone(),
-            ..*self
-        }
-    }
-}
-
-impl Visit for Examine<'_> {
-    fn visit(&mut self, id: &ObjectId, kind: Kind, data: &[u8]) -> Result<()> {
-        self.links.note(id, kind, data);
-        if self.known.contains(id) {
-            let found = self.database.find(id, &mut self.existing)?;
-            ensure!(found.is_none_or(|found| found == kind && self.existing == data), collision(id));
-        }
-        match &mut self.fsck {
-            Some(fsck) => fsck.inspect(id, kind, data),
-            None => Ok(()),
-        }
-    }
-
-    fn passes_by(&self, kind: Kind, size: u64) -> bool {
-        match (&self.fsck, kind) {
-            (None, _) => size > BATCH as u64,
-            (Some(_), Kind::Blob) => size > self.big_blob.min(BATCH as u64),
-            (Some(_), _) => size > self.largest,
-        }
-    }
-}
-
-impl Examine<'_> {
-    /// The same for those that were passed by while they came in. Content is compared up to a size.
-    fn visit_large(&mut self, file: &File, rows: &Rows, large: &[u32]) -> Result<()> {
-        for &row in large {
-            let Base::None(kind) = rows.get(row).base else { continue };
-            self.compare_large(file, rows, row, kind)?;
-            self.inspect_large(file, rows, row, kind)?;
-        }
-        Ok(())
-    }
-
-    fn compare_large(&mut self, file: &File, rows: &Rows, row: u32, kind: Kind) -> Result<()> {
-        let id = rows.id(row);
-        if !self.known.contains(id) {
-            return Ok(());
-        }
-        let Some(found) = self.database.header(id)? else { return Ok(()) };
-        let mut entries = Entries::new(file, rows);
-        ensure!(found == (kind, entries.size(row)?), collision(id));
-        if found.1 > self.largest {
-            return Ok(());
-        }
-        self.database.find(id, &mut self.existing)?;
-        let mut left = &self.existing[..];
-        entries.stream(row, &mut |bytes| {
-            left = left.strip_prefix(bytes).ok_or_else(|| anyhow!("{}", collision(id)))?;
-            Ok(())
-        })
-    }
-
-    fn inspect_large(&mut self, file: &File, rows: &Rows, row: u32, kind: Kind) -> Result<()> {
-        let (Some(fsck), id) = (&mut self.fsck, rows.id(row)) else { return Ok(()) };
-        if kind != Kind::Blob {
-            bail!("{kind} {id} is too large to be checked");
-        }
-        let Some(roles) = fsck.blob(id)? else { return Ok(()) };
-        let mut entries = Entries::new(file, rows);
-        let mut data = Vec::new();
-        let is_big = entries.size(row)? > self.big_blob;
-        if !is_big {
-            entries.read(row, self.big_blob, &mut data)?;
-        }
-        fsck.check_blob(id, roles, (!is_big).then_some(&data))
-    }
-}
-
-fn collision(id: &oid) -> String {
-    format!("SHA1 COLLISION FOUND WITH {id} !")
 }
 
 /// `bytes` as git writes sizes for people.

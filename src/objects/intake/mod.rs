@@ -2,9 +2,11 @@
 
 mod bases;
 mod by_id;
+mod complete;
 mod decode;
 mod delta;
 mod entries;
+mod examine;
 mod index;
 mod links;
 mod loose_file;
