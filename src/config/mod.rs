@@ -13,6 +13,7 @@ pub mod setting;
 mod settings;
 pub mod sources;
 pub mod syntax;
+mod values;
 
 use std::{path::PathBuf, time::Duration};
 

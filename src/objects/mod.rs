@@ -17,5 +17,6 @@ pub mod quarantine;
 mod recent;
 pub mod removals;
 pub mod shallow;
+mod spelled;
 mod staged;
 pub mod tree_entries;
