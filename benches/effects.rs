@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::measure::{self, Case, Program};
+use crate::measure::{self, Case, Copies, Program};
 
 /// The calls that start programs or make files.
 const CALLS: &str = "trace=execve,openat,creat,mkdir,mkdirat,symlink,symlinkat,link,linkat";
@@ -21,7 +21,7 @@ pub struct Effects {
 }
 
 /// Count them for the case's first request; `None` if there is no strace to do it.
-pub fn count(program: &Program, case: &Case) -> Result<Option<Effects>> {
+pub fn count(program: &Program, case: &Case, copies: &mut Copies) -> Result<Option<Effects>> {
     let (dir, repository) = measure::copy(program, case)?;
     let answer = dir.path().join("answer");
     let traced = Command::new("strace")
@@ -53,5 +53,6 @@ pub fn count(program: &Program, case: &Case) -> Result<Option<Effects>> {
             }
         }
     }
+    copies.keep(dir)?;
     Ok(Some(effects))
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::{
     chart,
     generate::Store,
-    measure::{self, Case, Program},
+    measure::{self, Case, Copies, Program},
     rows::UNPACKED,
     table::{at, sorted},
 };
@@ -33,6 +33,7 @@ const SERIES: [Series; 3] = [
 /// Measure all series with so many `pairs` for each size, print them, and draw the charts in `directory`.
 pub fn draw(ours: &Program, git: &Program, pairs: usize, directory: &Path) -> Result<()> {
     let mut results = format!("Medians of {pairs} pairs.\n\n");
+    let mut copies = Copies::default();
     for series in SERIES {
         writeln!(
             results,
@@ -42,7 +43,7 @@ pub fn draw(ours: &Program, git: &Program, pairs: usize, directory: &Path) -> Re
         let mut points = Vec::new();
         for size in SIZES {
             let case = (series.prepare)(&Store::open()?, size)?;
-            let samples = measure::in_turn((ours, &case), (git, &case), pairs)?;
+            let samples = measure::in_turn((ours, &case), (git, &case), pairs, &mut copies)?;
             let ours = at(&sorted(samples.iter().map(|(ours, _)| ours.seconds * 1e3)), 0.5);
             let git = at(&sorted(samples.iter().map(|(_, git)| git.seconds * 1e3)), 0.5);
             writeln!(results, "| {size} | {ours:.1} | {git:.1} | {:.3} |", ours / git)?;

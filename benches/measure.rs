@@ -76,13 +76,32 @@ pub fn run(program: &Program, case: &Case) -> Result<(Sample, tempfile::TempDir)
     Ok((Sample { seconds: next()?, memory: next()?, written: next()? }, dir))
 }
 
+/// The copies that were worked on. ext4 is slow to make files where many were removed in the last minutes, and nobody is to pay for
+/// the files of another: so they go when this does, at the end.
+#[derive(Default)]
+pub struct Copies(Vec<tempfile::TempDir>);
+
+impl Copies {
+    /// Keep this one.
+    pub fn keep(&mut self, dir: tempfile::TempDir) -> Result<()> {
+        // Large files are few, and would take all the room that there is.
+        let freed = Command::new("find").arg(dir.path()).args(["-type", "f", "-size", "+1M", "-delete"]).status()?;
+        ensure!(freed.success(), "cannot free '{}'", dir.path().display());
+        self.0.push(dir);
+        Ok(())
+    }
+}
+
 /// Run each of the two on its case `pairs` times, in turn. A first pair does not count, so that neither meets a cold cache.
-pub fn in_turn(ours: (&Program, &Case), other: (&Program, &Case), pairs: usize) -> Result<Vec<(Sample, Sample)>> {
-    // ext4 is slow to make files where many were just removed: neither is to pay for the other's files.
-    let mut left = Vec::new();
+pub fn in_turn(
+    ours: (&Program, &Case),
+    other: (&Program, &Case),
+    pairs: usize,
+    copies: &mut Copies,
+) -> Result<Vec<(Sample, Sample)>> {
     let mut sample = |(program, case): (&Program, &Case)| -> Result<Sample> {
         let (sample, dir) = run(program, case)?;
-        left.push(dir);
+        copies.keep(dir)?;
         Ok(sample)
     };
     let mut pair = || Ok((sample(ours)?, sample(other)?));

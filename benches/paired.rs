@@ -25,7 +25,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use measure::Program;
+use measure::{Copies, Program};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -49,13 +49,14 @@ fn main() -> Result<()> {
     let mut results = format!("{}\n{}", circumstances(pairs)?, table::HEAD);
     print!("{results}");
     let mut bars = Vec::new();
+    let mut copies = Copies::default();
     for row in rows {
         let case = (row.prepare)(&generate::Store::open()?)?;
         let against = row.against.map(|prepare| prepare(&generate::Store::open()?)).transpose()?;
         let other = against.as_ref().map_or((&git, &case), |case| (&ours, case));
-        let samples = measure::in_turn((&ours, &case), other, pairs)?;
+        let samples = measure::in_turn((&ours, &case), other, pairs, &mut copies)?;
         let counted = match case.requests.len() {
-            1 => (effects::count(&ours, &case)?, effects::count(other.0, other.1)?),
+            1 => (effects::count(&ours, &case, &mut copies)?, effects::count(other.0, other.1, &mut copies)?),
             _ => (None, None),
         };
         let line = table::line(&row, &samples, &counted);
