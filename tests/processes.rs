@@ -36,6 +36,18 @@ fn a_push_that_needs_no_process_starts_none() {
 }
 
 #[test]
+fn a_push_into_a_reftable_starts_one_git_that_changes_the_refs() {
+    let scene = Scene::new("sha1", "reftable");
+    scene.git("server.git", &["symbolic-ref", "refs/heads/alias", "refs/heads/topic"]);
+    scene.add_work_tree();
+    scene.git("server.git", &["checkout", "-q", "--detach"]);
+    for refs in [&["next:main"][..], &["side", "v2"], &["--atomic", "+next:alias", "many", ":old"]] {
+        let Some(started) = watched_push(&scene, refs) else { return };
+        assert!(matches!(&started[..], [git] if git.ends_with(" update-ref -m push --stdin -z")), "{started:#?}");
+    }
+}
+
+#[test]
 fn hooks_are_started_once_and_a_push_for_them_alone() {
     let scene = Scene::new("sha1", "files");
     for hook in ["pre-receive", "update", "post-receive", "post-update"] {

@@ -70,7 +70,7 @@ fn read(dir: &Path, repository: &Repository, config: &Config, tips: &mut Vec<Obj
         anyhow::bail!("not a git repository");
     }
     let ref_format = match dir.join("reftable").is_dir() {
-        true => RefFormat::Other("reftable".into()),
+        true => RefFormat::Reftable,
         false => RefFormat::Files,
     };
     let alternate = Repository { git_dir: dir.into(), common_dir: dir.into(), ref_format, ..repository.clone() };

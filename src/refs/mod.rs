@@ -19,6 +19,7 @@ pub mod paths;
 mod plain;
 pub mod policy;
 pub mod reflog;
+pub mod reftable;
 mod scan;
 pub mod snapshot;
 pub mod store;

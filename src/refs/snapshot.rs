@@ -16,6 +16,7 @@ use super::{
     loose::{self, Loose},
     name,
     packed::{Checked, Packed},
+    reftable::Reftables,
     scan,
 };
 use crate::repository::{RefFormat, Repository};
@@ -26,7 +27,7 @@ const MAX_READS: usize = 5;
 /// How long to read all refs takes at most, where they are not many.
 const MOMENT: Duration = Duration::from_millis(20);
 
-/// All refs below `refs/`, and what else packed-refs lists.
+/// All refs below `refs/`, and what else packed-refs lists. Those of reftables are held as if they were packed.
 pub struct Snapshot {
     /// In byte order of the name.
     loose: Vec<LooseLine>,
@@ -97,9 +98,11 @@ impl Snapshot {
     /// With whether packed-refs is the `known` file.
     fn read_after(repository: &Repository, known: Option<Packed>) -> Result<(Self, bool)> {
         let (hash, begun) = (repository.hash, Instant::now());
-        if let RefFormat::Other(format) = &repository.ref_format {
-            let packed = read_with_git(repository)
-                .with_context(|| format!("cannot read the refs, which are stored as {format}"))?;
+        if repository.ref_format == RefFormat::Reftable {
+            let packed = match Reftables::open(repository).and_then(Reftables::lines) {
+                Some(lines) => Packed::from_sorted(lines, repository.common_dir.join("reftable"), hash),
+                None => read_with_git(repository).context("cannot read the refs, which are stored as reftable")?,
+            };
             return Ok((Snapshot::new(Vec::new(), Some(packed), hash, begun), false));
         }
         let found = scan::scan(repository)?;

@@ -12,11 +12,12 @@ use super::{
     absent::AbsentDirectories,
     loose::{self, Loose},
     name,
+    reftable::Reftables,
 };
 use crate::repository::{RefFormat, Repository};
 
 /// How many refs git reads on the way to the end; what needs more leads nowhere.
-const MAX_READS: usize = 5;
+pub(super) const MAX_READS: usize = 5;
 
 /// About so many names git is asked by; for more of them it lists all refs.
 const FEW: usize = 50;
@@ -38,8 +39,9 @@ pub enum Symbolic {
 
 /// Follow the ref of the full `name`, which must be well formed.
 pub fn follow(repository: &Repository, name: &BStr) -> Result<Symbolic> {
-    if repository.ref_format != RefFormat::Files {
-        return ask_git(repository, name);
+    if repository.ref_format == RefFormat::Reftable {
+        let read = Reftables::open(repository).and_then(|tables| tables.follow(name));
+        return read.map_or_else(|| ask_git(repository, name), Ok);
     }
     let mut at = match loose::read_ref(repository, name) {
         Loose::Symbolic(target) => target,
@@ -58,7 +60,7 @@ pub fn follow(repository: &Repository, name: &BStr) -> Result<Symbolic> {
     Ok(Symbolic::Broken)
 }
 
-/// The same for ref formats that only git can read.
+/// The same where only git can read the refs.
 fn ask_git(repository: &Repository, name: &BStr) -> Result<Symbolic> {
     let output = git(repository)
         .args(["symbolic-ref", "-q"])
@@ -83,9 +85,17 @@ fn git(repository: &Repository) -> Command {
 /// Many refs as symbolic ones. Where git has to be asked, that is done with as few processes as there can be.
 pub struct SymbolicRefs<'a> {
     repository: &'a Repository,
-    /// What git shows; `None` where it is not asked.
-    shown: Option<Shown>,
-    absent: AbsentDirectories,
+    source: Source,
+}
+
+/// Where the answers are from.
+enum Source {
+    /// Files, which are looked for when they are asked about.
+    Files(AbsentDirectories),
+    /// Reftables: all answers but those for malformed names.
+    Read(BTreeMap<BString, Symbolic>),
+    /// Git.
+    Shown(Shown),
 }
 
 /// A list of refs, from which git leaves out what leads to no value.
@@ -99,27 +109,42 @@ struct Shown {
 impl<'a> SymbolicRefs<'a> {
     /// Those among the refs of these full `names`.
     pub fn of(repository: &'a Repository, names: &[&BStr]) -> Result<Self> {
-        let shown = match repository.ref_format {
-            RefFormat::Files => None,
-            RefFormat::Other(_) => Some(Shown::of(repository, names)?),
+        let source = match repository.ref_format {
+            RefFormat::Files => Source::Files(AbsentDirectories::default()),
+            RefFormat::Reftable => match read(repository, names) {
+                Some(read) => Source::Read(read),
+                None => Source::Shown(Shown::of(repository, names)?),
+            },
         };
-        Ok(SymbolicRefs { repository, shown, absent: AbsentDirectories::default() })
+        Ok(SymbolicRefs { repository, source })
     }
 
     /// Follow the ref of the full `name`, one of those asked for, which must be well formed.
     ///
-    /// Of many names at once in a format that only git can read, one that leads to no value is taken for none.
+    /// Of many names at once that only git can read, one that leads to no value is taken for none.
     pub fn follow(&mut self, name: &BStr) -> Result<Symbolic> {
-        let Some(shown) = &self.shown else {
-            let is_absent = self.absent.would_hold(name, |directory| loose::path(self.repository, directory));
-            return if is_absent { Ok(Symbolic::No) } else { follow(self.repository, name) };
+        let repository = self.repository;
+        let shown = match &mut self.source {
+            Source::Files(absent) => {
+                let is_absent = absent.would_hold(name, |directory| loose::path(repository, directory));
+                return if is_absent { Ok(Symbolic::No) } else { follow(repository, name) };
+            }
+            Source::Read(read) => return read.get(name).map_or_else(|| ask_git(repository, name), |it| Ok(it.clone())),
+            Source::Shown(shown) => shown,
         };
-        match shown.targets.get(name.as_bytes().as_bstr()) {
+        match shown.targets.get(name) {
             Some(target) if !target.is_empty() => Ok(Symbolic::LeadsTo(target.clone())),
-            None if shown.asks => ask_git(self.repository, name),
+            None if shown.asks => ask_git(repository, name),
             _ => Ok(Symbolic::No),
         }
     }
+}
+
+/// What reftables say of all `names` that are well formed; `None` if git has to be asked.
+fn read(repository: &Repository, names: &[&BStr]) -> Option<BTreeMap<BString, Symbolic>> {
+    let tables = Reftables::open(repository)?;
+    let names = names.iter().filter(|name| name::is_well_formed_one_level(name));
+    names.map(|name| Some(((*name).into(), tables.follow(name)?))).collect()
 }
 
 impl Shown {

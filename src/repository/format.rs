@@ -130,7 +130,7 @@ impl Reading {
             b"refstorage" => {
                 self.ref_format = Some(match text(setting)?.as_slice() {
                     b"files" => RefFormat::Files,
-                    b"reftable" => RefFormat::Other("reftable".into()),
+                    b"reftable" => RefFormat::Reftable,
                     _ => return Err(invalid(setting)),
                 });
             }

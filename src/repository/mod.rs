@@ -51,8 +51,8 @@ pub struct Repository {
 pub enum RefFormat {
     /// Loose files and packed-refs.
     Files,
-    /// Any other that git itself must handle, by its name.
-    Other(BString),
+    /// Tables, which git writes, and reads where this program cannot.
+    Reftable,
 }
 
 impl Repository {

@@ -89,6 +89,12 @@ impl Packed {
         Ok(this)
     }
 
+    /// Take `lines`, which are in byte order of the name, for those of the file at `path`, which is used in messages only.
+    pub fn from_sorted(lines: Vec<u8>, path: PathBuf, hash: gix::hash::Kind) -> Self {
+        let hex_len = hash.len_in_hex();
+        Packed { body: Body::Read(lines), path, hex_len, peeled: Peeled::Unknown, was_sorted: true }
+    }
+
     /// The lines of `file`, which is the one at `path`, mapped, with what the header promises, if that is that they need no
     /// sorting. `gix` does the mapping, which takes `unsafe`.
     fn map(path: &Path, file: &mut File, hash: gix::hash::Kind) -> Result<Option<(gix::refs::packed::Buffer, Peeled)>> {

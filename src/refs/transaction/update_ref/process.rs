@@ -117,6 +117,8 @@ impl UpdateRef {
         let mut command = Command::new("git");
         // This program runs the reference-transaction hooks: those in the directory, and those that are configured.
         command.args(["-c", "core.hooksPath=/dev/null", "-c", "hook.reference-transaction.enabled=false"]);
+        // Or it looks for refs that are called like each value, by six names, to warn of them.
+        command.args(["-c", "core.warnAmbiguousRefs=false"]);
         // Left to itself, it takes a linked work tree of a bare repository for one whose refs are logged.
         command.arg("-c").arg(match site.config.log_all_ref_updates {
             LogRefs::Existing => "core.logAllRefUpdates=false",
