@@ -11,7 +11,10 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use gix::{objs::Kind, zlib::Inflate};
+use gix::{
+    objs::Kind,
+    zlib::{Decompress, Inflate},
+};
 use gix_pack::{
     cache::lru::MemoryCappedHashmap,
     data::decode::{entry::ResolvedBase, header},
@@ -68,8 +71,10 @@ enum Place<'a> {
 }
 
 thread_local! {
-    /// One for each thread that reads: to set it up takes as long as to inflate a small object.
+    /// One for each thread that reads packs: to set it up takes as long as to inflate a small object.
     static INFLATE: RefCell<Inflate> = RefCell::default();
+    /// The same for loose objects, which come in pieces.
+    static INFLATE_LOOSE: RefCell<Decompress> = RefCell::default();
 }
 
 impl Clone for Database {
@@ -129,7 +134,7 @@ impl Database {
         let found = self.search(id, |place| match place {
             Place::Packed(location) => self.decode(location, buffer).map(Some),
             Place::Loose(loose) => {
-                let found = INFLATE.with_borrow_mut(|inflate| loose.find(id, inflate, buffer, u64::MAX))?;
+                let found = INFLATE_LOOSE.with_borrow_mut(|inflate| loose.find(id, inflate, buffer, u64::MAX))?;
                 Ok(found.map(|(kind, _)| kind))
             }
         })?;
@@ -160,7 +165,7 @@ impl Database {
 
     /// A small object whose header is asked for is likely to be asked for next.
     fn loose_header(&self, loose: &Loose, id: &gix::oid) -> Result<Option<(Kind, u64)>> {
-        INFLATE.with_borrow_mut(|inflate| {
+        INFLATE_LOOSE.with_borrow_mut(|inflate| {
             if let Some((recent, room)) = self.recent.as_ref().map(|recent| (recent, recent.room()))
                 && room > 0
             {

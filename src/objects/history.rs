@@ -2,12 +2,16 @@
 //!
 //! Commits are parsed as leniently as git's own walk does it; whether they are well formed is a question for fsck.
 
+use std::cell::RefCell;
+
 use bstr::ByteSlice;
 use gix::{
     ObjectId,
-    commitgraph::Graph,
+    commitgraph::{Graph, Position},
     objs::{Kind, TagRefIter},
 };
+use memchr::memrchr_iter;
+use smallvec::SmallVec;
 
 use super::{database::Database, shallow::Shallow};
 use crate::repository::Repository;
@@ -18,9 +22,18 @@ pub struct Commit {
     /// The root tree.
     pub tree: ObjectId,
     /// The parents in order; none where history is cut off.
-    pub parents: Vec<ObjectId>,
+    pub parents: SmallVec<[Parent; 1]>,
     /// The place in time.
     pub age: Age,
+}
+
+/// A parent, as its child names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parent {
+    /// The commit.
+    pub id: ObjectId,
+    /// Where the commit-graph has it, if that is where its name comes from: it need not be looked for there.
+    recorded_at: Option<Position>,
 }
 
 /// Where a commit stands in time; the later it was made, the greater. A commit can only reach those that are less, if
@@ -48,6 +61,8 @@ pub struct History<'a> {
     graph: Option<Graph>,
     shallow: &'a Shallow,
     hash: gix::hash::Kind,
+    /// The commit that was read last: a walk reads very many, one at a time.
+    content: RefCell<Vec<u8>>,
 }
 
 impl<'a> History<'a> {
@@ -58,14 +73,14 @@ impl<'a> History<'a> {
             .is_empty()
             .then(|| Graph::from_info_dir(&repository.objects_dir.join("info"), repository.hash).ok())
             .flatten();
-        History { database, graph, shallow, hash: repository.hash }
+        History { database, graph, shallow, hash: repository.hash, content: RefCell::default() }
     }
 
     /// The commit as it stands in the database; `None` if it is missing, unreadable, or no commit.
     pub fn read(&self, id: &gix::oid) -> Option<Commit> {
-        let mut buffer = Vec::new();
-        match self.database.find(id, &mut buffer) {
-            Ok(Some(Kind::Commit)) => self.parse(id, &buffer),
+        let mut content = self.content.borrow_mut();
+        match self.database.find(id, &mut content) {
+            Ok(Some(Kind::Commit)) => self.parse(id, &content),
             _ => None,
         }
     }
@@ -75,22 +90,34 @@ impl<'a> History<'a> {
         self.recorded(id).or_else(|| self.read(id))
     }
 
+    /// [Recall](Self::recall) what a commit names as its parent.
+    pub fn recall_parent(&self, parent: &Parent) -> Option<Commit> {
+        match parent.recorded_at {
+            Some(at) => self.recorded_at(at).or_else(|| self.read(&parent.id)),
+            None => self.recall(&parent.id),
+        }
+    }
+
     /// The commit as the commit-graph has it.
     pub fn recorded(&self, id: &gix::oid) -> Option<Commit> {
+        self.recorded_at(self.graph.as_ref()?.lookup(id)?)
+    }
+
+    fn recorded_at(&self, at: Position) -> Option<Commit> {
         let graph = self.graph.as_ref()?;
-        let commit = graph.commit_by_id(id)?;
+        let commit = graph.commit_at(at);
         let age = Age { generation: commit.generation(), seconds: commit.committer_timestamp() };
         let tree = commit.root_tree_id().to_owned();
-        let parents = commit.iter_parents().map(|at| at.map(|at| graph.id_at(at).to_owned())).collect::<Result<_, _>>();
+        let parent = |at| Parent { id: graph.id_at(at).to_owned(), recorded_at: Some(at) };
+        let parents = commit.iter_parents().map(|at| at.map(parent)).collect::<Result<_, _>>();
         Some(Commit { tree, parents: parents.ok()?, age })
     }
 
     /// Parse the content of commit `id`; `None` if it has no tree or a parent that is no id.
     pub fn parse(&self, id: &gix::oid, content: &[u8]) -> Option<Commit> {
-        let (tree, mut parents, rest) = names(content, self.hash)?;
-        if self.shallow.is_root(id) {
-            parents.clear();
-        }
+        let (tree, parents, rest) = names(content, self.hash)?;
+        let is_root = self.shallow.is_root(id);
+        let parents = parents.into_iter().filter(|_| !is_root).map(|id| Parent { id, recorded_at: None }).collect();
         let generation = self
             .graph
             .as_ref()
@@ -100,9 +127,12 @@ impl<'a> History<'a> {
     }
 }
 
+/// Ids of parents: most commits have one.
+type Parents = SmallVec<[ObjectId; 1]>;
+
 /// The tree that a commit of this content names, its parents in order, and what follows them; `None` if it has no tree or a
 /// parent that is no id.
-pub fn names(content: &[u8], hash: gix::hash::Kind) -> Option<(ObjectId, Vec<ObjectId>, &[u8])> {
+pub fn names(content: &[u8], hash: gix::hash::Kind) -> Option<(ObjectId, Parents, &[u8])> {
     let hex_len = hash.len_in_hex();
     // One that ends behind its tree is none to git either.
     if content.len() <= b"tree \n".len() + hex_len {
@@ -110,7 +140,7 @@ pub fn names(content: &[u8], hash: gix::hash::Kind) -> Option<(ObjectId, Vec<Obj
     }
     let mut rest = content;
     let tree = header(&mut rest, b"tree ", hex_len)??;
-    let mut parents = Vec::new();
+    let mut parents = Parents::new();
     while let Some(parent) = header(&mut rest, b"parent ", hex_len) {
         parents.push(parent?);
     }
@@ -147,7 +177,9 @@ fn committed_at(rest: &[u8]) -> u64 {
     let mut lines = rest.lines();
     let author = lines.next().filter(|line| line.starts_with(b"author "));
     let committer = author.and_then(|_| lines.next()).filter(|line| line.starts_with(b"committer "));
-    let Some((_, time)) = committer.and_then(|line| line.rsplit_once_str("> ")) else { return 0 };
+    let Some(committer) = committer else { return 0 };
+    let after = memrchr_iter(b'>', committer).map(|at| &committer[at + 1..]);
+    let Some(time) = after.filter_map(|after| after.strip_prefix(b" ")).next() else { return 0 };
     let digits = time.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0_u64, |seconds, digit| seconds.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
 }

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, ensure};
 use gix::{
     objs::{Kind, decode::loose_header},
-    zlib::{Inflate, Status},
+    zlib::{Decompress, FlushDecompress, Status},
 };
 
 /// How much of a file is read at a time, in bytes.
@@ -45,7 +45,7 @@ struct Stream<'a> {
     /// What of the chunk was not inflated yet.
     at: usize,
     filled: usize,
-    inflate: &'a mut Inflate,
+    inflate: &'a mut Decompress,
     ended: bool,
 }
 
@@ -66,7 +66,7 @@ impl Loose {
     }
 
     /// The kind and size of object `id`, `None` if it is not there.
-    pub fn header(&self, id: &gix::oid, inflate: &mut Inflate) -> Result<Option<(Kind, u64)>> {
+    pub fn header(&self, id: &gix::oid, inflate: &mut Decompress) -> Result<Option<(Kind, u64)>> {
         let path = self.path(id);
         let Some(mut stream) = Stream::open(&path, inflate).with_context(|| unreadable(&path))? else {
             return Ok(None);
@@ -79,7 +79,7 @@ impl Loose {
     pub fn find(
         &self,
         id: &gix::oid,
-        inflate: &mut Inflate,
+        inflate: &mut Decompress,
         content: &mut Vec<u8>,
         most: u64,
     ) -> Result<Option<(Kind, u64)>> {
@@ -97,7 +97,7 @@ fn unreadable(path: &Path) -> String {
 }
 
 impl<'a> Stream<'a> {
-    fn open(path: &Path, inflate: &'a mut Inflate) -> io::Result<Option<Self>> {
+    fn open(path: &Path, inflate: &'a mut Decompress) -> io::Result<Option<Self>> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
@@ -150,7 +150,10 @@ impl<'a> Stream<'a> {
                 (self.at, self.filled) = (0, self.fill()?);
             }
             let rest = &self.chunk[self.at..self.filled];
-            let (status, read, wrote) = self.inflate.prefix(rest, out).map_err(|err| anyhow!("{err}"))?;
+            let (read, wrote) = (self.inflate.total_in(), self.inflate.total_out());
+            let status = self.inflate.decompress(rest, out, FlushDecompress::None).map_err(|err| anyhow!("{err}"))?;
+            let read = (self.inflate.total_in() - read) as usize;
+            let wrote = (self.inflate.total_out() - wrote) as usize;
             self.at += read;
             self.ended = status == Status::StreamEnd;
             if wrote > 0 {

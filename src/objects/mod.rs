@@ -11,6 +11,7 @@ pub mod intake;
 mod known;
 pub mod link;
 mod loose;
+mod met;
 pub mod migrate;
 pub mod packs;
 pub mod quarantine;

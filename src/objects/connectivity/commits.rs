@@ -12,7 +12,10 @@ use gix::{
 };
 
 use super::{Check, hole::Hole, trees::Trees};
-use crate::objects::history::{Age, Commit, target};
+use crate::objects::{
+    history::{Age, Commit, Parent, target},
+    met::Met,
+};
 
 /// How far to go for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +30,9 @@ pub enum Effort {
 /// The walk through commits. Trees, blobs and tags are handed on to [`Trees`] as they are met.
 pub struct Commits<'c, 'a> {
     check: &'c Check<'a>,
-    pub(super) places: HashMap<ObjectId, Place>,
-    queue: BinaryHeap<(Age, ObjectId)>,
+    pub(super) met: Met<Place>,
+    /// The youngest first; those of one age by their ids, whichever way led to them.
+    queue: BinaryHeap<(Age, ObjectId, usize)>,
     /// How many in the queue are not known to be sound.
     open: usize,
     all_tips_queued: bool,
@@ -63,13 +67,13 @@ impl<'c, 'a> Commits<'c, 'a> {
     ) -> Result<HashSet<ObjectId>, Hole> {
         let mut this = Self::new(check);
         this.settle(&[value], Effort::Frugal, trees)?;
-        Ok(this.places.iter().filter(|(_, place)| !place.is_sound).map(|(id, _)| *id).collect())
+        Ok(this.met.iter().filter(|(_, place)| !place.is_sound).map(|(id, _)| *id).collect())
     }
 
     fn new(check: &'c Check<'a>) -> Self {
         Commits {
             check,
-            places: HashMap::default(),
+            met: Met::default(),
             queue: BinaryHeap::new(),
             open: 0,
             all_tips_queued: false,
@@ -108,15 +112,15 @@ impl<'c, 'a> Commits<'c, 'a> {
         while let Some((id, child)) = waiting.pop() {
             // What a commit names as its parent has to be one.
             let is_met = ends.get(&id).is_some_and(|first| first.is_some() || child.is_none());
-            if is_met || self.places.contains_key(&id) {
+            if is_met || self.met.contains(&id) {
                 continue;
             }
             if check.database.is_quarantined(&id)
                 && let Some(commit) = check.history.read(&id)
             {
                 check.progress.tick();
-                waiting.extend(commit.parents.iter().map(|parent| (*parent, Some(id))));
-                self.places.insert(id, Place { commit, is_sound: false, waits: false });
+                waiting.extend(commit.parents.iter().map(|parent| (parent.id, Some(id))));
+                self.met.add(id, Place { commit, is_sound: false, waits: false });
                 continue;
             }
             if let Some(child) = child {
@@ -183,9 +187,8 @@ impl<'c, 'a> Commits<'c, 'a> {
         loop {
             // What is vouched for may still be a hole of the repository's; a value has to be there.
             let may_be_hole = named_as.is_none() && !check.database.contains(&id);
-            if !may_be_hole && (self.places.contains_key(&id) || trees.knows(&id)) {
-                let kind = if self.places.contains_key(&id) { Some(Kind::Commit) } else { trees.kind(&id) };
-                return if named_as.is_none() || named_as == kind { Ok(()) } else { Err(Hole::Object(id)) };
+            if !may_be_hole && let Some(kind) = self.kind(&id, trees) {
+                return if named_as.is_none_or(|name| name == kind) { Ok(()) } else { Err(Hole::Object(id)) };
             }
             if check.is_delivered(&id) {
                 return Ok(());
@@ -207,7 +210,7 @@ impl<'c, 'a> Commits<'c, 'a> {
                     let (target, kind) = target(&buffer, check.hash).ok_or(Hole::Object(id))?;
                     (id, named_as) = (target, Some(kind));
                 }
-                kind => return trees.require(id, kind, Vec::new()),
+                kind => return trees.require(id, kind, Vec::new(), &self.met),
             }
         }
     }
@@ -215,11 +218,11 @@ impl<'c, 'a> Commits<'c, 'a> {
     /// Walk on, the youngest first, until everything that is left is sound.
     fn meet_history(&mut self, trees: &mut Trees<'_, '_>) -> Result<(), Hole> {
         while self.open > 0 {
-            let Some((age, id)) = self.queue.pop() else { break };
-            let Some(place) = self.places.get_mut(&id) else { continue };
+            let Some((age, id, number)) = self.queue.pop() else { break };
+            let place = &mut self.met[number];
             if !place.is_sound && !self.all_tips_queued {
                 // Unless clocks were wrong, nothing that waits can reach it any more: other refs are needed.
-                self.queue.push((age, id));
+                self.queue.push((age, id, number));
                 self.queue_all_tips(trees);
                 continue;
             }
@@ -228,24 +231,24 @@ impl<'c, 'a> Commits<'c, 'a> {
             self.open -= usize::from(!is_sound);
             // Nobody asks for those of a sound one again.
             let parents = if is_sound { take(&mut place.commit.parents) } else { place.commit.parents.clone() };
-            for parent in parents {
-                self.meet(parent, is_sound, id)?;
+            for parent in &parents {
+                self.meet(parent, is_sound, number)?;
             }
         }
         Ok(())
     }
 
-    fn meet(&mut self, id: ObjectId, is_sound: bool, child: ObjectId) -> Result<(), Hole> {
-        let check = self.check;
-        if self.places.contains_key(&id) {
+    fn meet(&mut self, parent: &Parent, is_sound: bool, child: usize) -> Result<(), Hole> {
+        let (check, id) = (self.check, parent.id);
+        if let Some(number) = self.met.number(&id) {
             if is_sound {
-                self.vouch_for(id);
+                self.vouch_for(number);
             }
             return Ok(());
         }
         if is_sound {
             // A hole behind what a ref reaches is none of this push's.
-            if let Some(commit) = check.history.recall(&id) {
+            if let Some(commit) = check.history.recall_parent(parent) {
                 self.put(id, commit, true);
             }
             return Ok(());
@@ -257,16 +260,16 @@ impl<'c, 'a> Commits<'c, 'a> {
         match check.history.read(&id) {
             Some(commit) => self.put(id, commit, false),
             None if !check.database.contains(&id) && check.is_owed(&id) => {}
-            None => return Err(self.lost_parent(id, child)),
+            None => return Err(self.lost_parent(id, self.met.id(child))),
         }
         Ok(())
     }
 
-    /// Everything that is known to be behind commit `id` is sound, and so is it.
-    fn vouch_for(&mut self, id: ObjectId) {
-        let mut waiting = vec![id];
-        while let Some(id) = waiting.pop() {
-            let Some(place) = self.places.get_mut(&id) else { continue };
+    /// Everything that is known to be behind commit `number` is sound, and so is it.
+    fn vouch_for(&mut self, number: usize) {
+        let mut waiting = vec![number];
+        while let Some(number) = waiting.pop() {
+            let place = &mut self.met[number];
             if place.is_sound {
                 continue;
             }
@@ -274,26 +277,26 @@ impl<'c, 'a> Commits<'c, 'a> {
             if place.waits {
                 self.open -= 1;
             } else {
-                waiting.extend(&place.commit.parents);
+                let parents = &self.met[number].commit.parents;
+                waiting.extend(parents.iter().filter_map(|parent| self.met.number(&parent.id)));
             }
         }
     }
 
     fn add(&mut self, id: ObjectId, commit: Commit, is_sound: bool) {
-        if self.places.contains_key(&id) {
-            if is_sound {
-                self.vouch_for(id);
-            }
-            return;
+        match self.met.number(&id) {
+            Some(number) if is_sound => self.vouch_for(number),
+            Some(_) => {}
+            None => self.put(id, commit, is_sound),
         }
-        self.put(id, commit, is_sound);
     }
 
     /// [Add](Self::add) one that was not met before.
     fn put(&mut self, id: ObjectId, commit: Commit, is_sound: bool) {
         self.open += usize::from(!is_sound);
-        self.queue.push((commit.age, id));
-        self.places.insert(id, Place { commit, is_sound, waits: true });
+        let age = commit.age;
+        let number = self.met.add(id, Place { commit, is_sound, waits: true });
+        self.queue.push((age, id, number));
     }
 
     fn queue_all_tips(&mut self, trees: &mut Trees<'_, '_>) {
@@ -312,8 +315,8 @@ impl<'c, 'a> Commits<'c, 'a> {
         let check = self.check;
         let mut buffer = Vec::new();
         loop {
-            if self.places.contains_key(&id) {
-                return self.vouch_for(id);
+            if let Some(number) = self.met.number(&id) {
+                return self.vouch_for(number);
             }
             if trees.knows(&id) {
                 return;
@@ -340,6 +343,11 @@ impl<'c, 'a> Commits<'c, 'a> {
                 _ => return,
             }
         }
+    }
+
+    /// What object `id` is taken for, if it needs no look any more.
+    fn kind(&self, id: &gix::oid, trees: &Trees<'_, '_>) -> Option<Kind> {
+        if self.met.contains(id) { Some(Kind::Commit) } else { trees.kind(id) }
     }
 
     fn lost_parent(&self, parent: ObjectId, child: ObjectId) -> Hole {

@@ -93,7 +93,8 @@ impl Search<'_, '_> {
             Way::Root(*position)
         } else {
             // A hole is for the check itself to find.
-            Way::Parents(self.check.history.read(&id).map(|commit| commit.parents).unwrap_or_default())
+            let parents = self.check.history.read(&id).map(|commit| commit.parents).unwrap_or_default();
+            Way::Parents(parents.iter().map(|parent| parent.id).collect())
         };
         self.ways.insert(id, way.clone());
         way

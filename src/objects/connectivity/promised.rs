@@ -58,7 +58,7 @@ impl Promised {
                 Ok(Some(Kind::Commit)) => {
                     let Some(commit) = history.parse(&entry.oid, &buffer) else { continue };
                     named.insert(commit.tree);
-                    named.extend(commit.parents);
+                    named.extend(commit.parents.iter().map(|parent| parent.id));
                 }
                 Ok(Some(Kind::Tree)) => {
                     named.extend(entries(&buffer, self.hash).map_while(Result::ok).map(|entry| entry.id.to_owned()));

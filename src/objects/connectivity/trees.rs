@@ -7,13 +7,21 @@ use std::cmp::Ordering;
 
 use gix::{ObjectId, hashtable::HashMap, objs::Kind};
 
-use super::{Check, commits::Effort, hole::Hole};
-use crate::objects::tree_entries::{Entry, entries};
+use super::{
+    Check,
+    commits::{Effort, Place},
+    hole::Hole,
+};
+use crate::objects::{
+    met::Met,
+    tree_entries::{Entry, entries},
+};
 
 /// The objects below commits.
 ///
 /// An object is in `sound` if it is known to be there with all that it reaches, or waits to be looked at: since one hole
-/// fails the whole walk, a walk that comes to its end has shown it for all of them.
+/// fails the whole walk, a walk that comes to its end has shown it for all of them. The commits that were met are not
+/// among them, since they may be very many: whoever looks for trees and blobs has them at hand.
 pub struct Trees<'c, 'a> {
     check: &'c Check<'a>,
     sound: HashMap<ObjectId, Kind>,
@@ -79,13 +87,21 @@ impl<'c, 'a> Trees<'c, 'a> {
     }
 
     /// Object `id` must be there, and if it is a tree all that it reaches. `bases` are trees at the same path elsewhere,
-    /// the sound ones of which spare looking at what they hold.
-    pub fn require(&mut self, id: ObjectId, kind: Kind, bases: Vec<ObjectId>) -> Result<(), Hole> {
-        self.require_at(0, id, kind, bases)
+    /// the sound ones of which spare looking at what they hold. It must be none of the commits that were `met`.
+    pub fn require(&mut self, id: ObjectId, kind: Kind, bases: Vec<ObjectId>, met: &Met<Place>) -> Result<(), Hole> {
+        self.require_at(0, id, kind, bases, met)
     }
 
-    fn require_at(&mut self, depth: i64, id: ObjectId, kind: Kind, mut bases: Vec<ObjectId>) -> Result<(), Hole> {
+    fn require_at(
+        &mut self,
+        depth: i64,
+        id: ObjectId,
+        kind: Kind,
+        mut bases: Vec<ObjectId>,
+        met: &Met<Place>,
+    ) -> Result<(), Hole> {
         match self.sound.insert(id, kind) {
+            None if met.contains(&id) => return Err(Hole::Ambiguous { id, first: Kind::Commit, then: kind }),
             None => {}
             Some(first) if first == kind => return Ok(()),
             Some(first) => return Err(Hole::Ambiguous { id, first, then: kind }),
@@ -120,7 +136,7 @@ impl<'c, 'a> Trees<'c, 'a> {
     }
 
     /// Read all trees that wait, and what they lead to.
-    pub fn walk(&mut self) -> Result<(), Hole> {
+    pub fn walk(&mut self, met: &Met<Place>) -> Result<(), Hole> {
         let mut content = Vec::new();
         let mut buffer = Vec::new();
         while let Some(Waiting { id, bases, depth }) = self.waiting.pop() {
@@ -140,18 +156,18 @@ impl<'c, 'a> Trees<'c, 'a> {
             }
             for base in bases {
                 if !open.is_empty() && self.sound.get(&base) == Some(&Kind::Tree) {
-                    self.compare(&mut open, base, &mut buffer);
+                    self.compare(&mut open, base, &mut buffer, met);
                 }
             }
             for Open { kind, entry, bases } in open {
-                self.require_at(depth + 1, entry.id.to_owned(), kind, bases)?;
+                self.require_at(depth + 1, entry.id.to_owned(), kind, bases, met)?;
             }
         }
         Ok(())
     }
 
     /// Take out of `open` what the sound tree `base` holds too, under the same name.
-    fn compare(&mut self, open: &mut Vec<Open<'_>>, base: ObjectId, buffer: &mut Vec<u8>) {
+    fn compare(&mut self, open: &mut Vec<Open<'_>>, base: ObjectId, buffer: &mut Vec<u8>, met: &Met<Place>) {
         if !matches!(self.check.database.find(&base, buffer), Ok(Some(Kind::Tree))) {
             return;
         }
@@ -166,7 +182,10 @@ impl<'c, 'a> Trees<'c, 'a> {
             if old.id == new.entry.id {
                 return false;
             }
-            if new.kind == Kind::Tree && *self.sound.entry(old.id.to_owned()).or_insert(Kind::Tree) == Kind::Tree {
+            if new.kind == Kind::Tree
+                && !met.contains(old.id)
+                && *self.sound.entry(old.id.to_owned()).or_insert(Kind::Tree) == Kind::Tree
+            {
                 new.bases.push(old.id.to_owned());
             }
             true
