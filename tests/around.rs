@@ -73,6 +73,8 @@ fn same_modes(shared: &str) {
             .config("core.logAllRefUpdates", "always")
             .config("receive.updateServerInfo", "true")
             .shell(&format!("cd server.git; rm -rf {gone}"))
+            // A log that was there before the repository was shared.
+            .shell("cd server.git; mkdir -p logs/refs/heads; : >logs/refs/heads/main; chmod 600 logs/refs/heads/main")
             .update("refs/heads/main", "main", "next")
             .create("refs/heads/deep/down/new", "next2")
             .create("refs/other/tag", "v2")

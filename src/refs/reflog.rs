@@ -68,7 +68,11 @@ impl Log {
             let mut options = OpenOptions::new();
             options.append(true).mode(0o666);
             match options.open(&self.path) {
-                Ok(file) => return Ok(Some(file)),
+                Ok(file) => {
+                    // It may be older than the setting; whose it is may be another's business.
+                    locksmith.shared.adjust(&self.path).ok();
+                    return Ok(Some(file));
+                }
                 Err(err) if err.kind() == ErrorKind::NotFound && !self.create => return Ok(None),
                 Err(err) if err.kind() == ErrorKind::NotFound => match options.create_new(true).open(&self.path) {
                     Ok(file) => {

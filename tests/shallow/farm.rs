@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Display,
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -233,8 +234,12 @@ impl Pushed {
 
 /// One commit for `git fast-import`.
 fn commit(branch: &str, number: u64, from: Option<&str>) -> String {
+    commit_at(branch, number, 1_600_000_000 + number as i64, from)
+}
+
+/// The same, of a time.
+pub fn commit_at(branch: &str, number: impl Display, time: i64, from: Option<&str>) -> String {
     let from = from.map(|from| format!("from {from}\n")).unwrap_or_default();
-    let time = 1_600_000_000 + number;
     let text = format!("file {number}\n");
     format!(
         "commit refs/heads/{branch}\nmark :{number}\ncommitter C <c@example.org> {time} +0000\ndata 0\n{from}\

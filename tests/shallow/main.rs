@@ -13,7 +13,7 @@ mod voted;
 
 use std::fs;
 
-use farm::Farm;
+use farm::{Farm, commit_at};
 use support::push::pkt_line;
 
 #[test]
@@ -57,6 +57,34 @@ fn a_root_that_the_repository_has_with_its_history_is_not_taken_over() {
     let deep = farm.scene.git("client.git", &["commit-tree", "main^{tree}", "-p", "main~2", "-m", "deep"]);
     assert_eq!(farm.push(&[&format!("{deep}:refs/heads/deep")]).words(), ["ok"]);
     assert!(!farm.path("server.git/shallow").exists());
+}
+
+#[test]
+fn history_is_whole_whatever_its_clocks_say() {
+    for (pace, limit) in [(0, "100"), (0, "1"), (-60, "100"), (-60, "1"), (60, "1")] {
+        let farm = Farm::new();
+        farm.empty_server();
+        farm.scene.git("server.git", &["config", "receive.unpackLimit", limit]);
+        farm.init("line.git", &[]);
+        let line: String =
+            (1..=5).map(|number| commit_at("main", number, 1_600_000_000 + number * pace, None)).collect();
+        farm.scene.feed("line.git", &["fast-import", "--quiet"], line.as_bytes());
+        for cut_off_at in 1..=4 {
+            farm.scene
+                .git("line.git", &["push", "-q", "-f", "../server.git", &format!("main~{cut_off_at}:refs/heads/main")]);
+            farm.clone_of("server.git", "client.git", 1);
+            let more = farm.scene.git("client.git", &["commit-tree", "main^{tree}", "-p", "main", "-m", "more"]);
+            farm.scene.git("line.git", &["push", "-q", "-f", "../server.git", "main"]);
+            farm.allow(false);
+            let refspec = format!("{more}:refs/heads/new{cut_off_at}");
+            assert_eq!(
+                farm.push_beside_git(&[&refspec]).words(),
+                ["ok"],
+                "pace {pace}, unpacked below {limit}, {refspec}"
+            );
+            fs::remove_dir_all(farm.path("client.git")).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! A ref needs a root if the way down from its new value meets it before it meets history that the repository's refs reach:
 //! what those reach is whole, and is not to be cut off because a client has less of it.
 
+use std::collections::BinaryHeap;
+
 use gix::{
     ObjectId,
     hashtable::{HashMap, HashSet},
@@ -13,6 +15,7 @@ use gix::{
 use super::{Check, Commits, Effort, Grounds, Tips, Trees, is_asked};
 use crate::{
     command::{Command, Refusal},
+    objects::history::Age,
     refs::visibility::HiddenRefs,
 };
 
@@ -32,7 +35,7 @@ pub fn assign(grounds: &Grounds<'_>, client: &[ObjectId], commands: &mut [Comman
     let Tips { repository, snapshot, .. } = *grounds.tips;
     let tips = &Tips { repository, snapshot, hidden: &HiddenRefs::default(), alternates: &[] };
     let check = Check::new(&Grounds { tips, ..*grounds }, grounds.shallow, commands, None);
-    let mut search = Search { check: &check, roots: &roots, reached: HashMap::default(), ways: HashMap::default() };
+    let mut search = Search { check: &check, roots: &roots, walk: None, ways: HashMap::default() };
     for command in commands.iter_mut().filter(|command| is_asked(command)) {
         command.new_roots = search.below(command.new);
         if !command.new_roots.is_empty() && !grounds.config.shallow_update {
@@ -46,10 +49,29 @@ struct Search<'c, 'a> {
     check: &'c Check<'a>,
     /// The client's new roots, with their places in its list.
     roots: &'c HashMap<ObjectId, usize>,
-    /// Whether a ref reaches it, of commits that were asked about.
-    reached: HashMap<ObjectId, bool>,
+    /// Begun when a commit is met that cannot be shown to be reached with less.
+    walk: Option<FromRefs>,
     /// Where the way goes on from a commit; a commit that several refs lead to is read once.
     ways: HashMap<ObjectId, Way>,
+}
+
+/// A walk through all that refs reach, as far as it has come.
+#[derive(Default)]
+struct FromRefs {
+    met: HashSet<ObjectId>,
+    /// The parents of those whose own are still to be met.
+    queue: BinaryHeap<(Age, Vec<ObjectId>)>,
+}
+
+impl FromRefs {
+    fn meet(&mut self, check: &Check<'_>, id: ObjectId) {
+        if self.met.insert(id)
+            && let Some(commit) = check.history.recall(&id)
+        {
+            check.progress.tick();
+            self.queue.push((commit.age, commit.parents));
+        }
+    }
 }
 
 /// Where the way down goes on from a commit.
@@ -101,16 +123,31 @@ impl Search<'_, '_> {
     }
 
     fn is_reached(&mut self, id: ObjectId) -> bool {
-        if let Some(known) = self.reached.get(&id) {
-            return *known;
+        if self.walk.is_none() {
+            let trees = &mut Trees::new(self.check, Effort::Frugal);
+            if Commits::new_below(self.check, id, trees).is_ok_and(|new| !new.contains(&id)) {
+                return true;
+            }
         }
-        // A history with a hole below it is whole for nobody.
-        let trees = &mut Trees::new(self.check, Effort::Frugal);
-        let new = Commits::new_below(self.check, id, trees).unwrap_or_else(|_| HashSet::from_iter([id]));
-        let is_reached = !new.contains(&id);
-        self.reached.extend(new.into_iter().map(|id| (id, false)));
-        self.reached.insert(id, is_reached);
-        is_reached
+        // That shows nothing where commits are of one second, clocks were wrong, or the push brings once more what is here.
+        self.is_met_from_refs(id)
+    }
+
+    /// Walk from all refs, the youngest first, until `id` is met.
+    fn is_met_from_refs(&mut self, id: ObjectId) -> bool {
+        let mut walk = self.walk.take().unwrap_or_else(|| {
+            let mut walk = FromRefs::default();
+            let tips: HashSet<ObjectId> = self.check.tips.all().collect();
+            tips.into_iter().filter_map(|tip| self.peel(tip)).for_each(|tip| walk.meet(self.check, tip));
+            walk
+        });
+        while !walk.met.contains(&id) {
+            let Some((_, parents)) = walk.queue.pop() else { break };
+            parents.into_iter().for_each(|parent| walk.meet(self.check, parent));
+        }
+        let is_met = walk.met.contains(&id);
+        self.walk = Some(walk);
+        is_met
     }
 
     /// What `value` leads to, if that is a commit in the end.
