@@ -48,3 +48,38 @@ fn a_commit_is_an_ancestor_if_parents_lead_to_it() {
         assert!(is_ancestor(&history, tree, commits[0]).is_err());
     }
 }
+
+#[test]
+fn a_commit_graph_that_names_commits_it_does_not_have_is_not_believed() {
+    let mut world = World::new();
+    let tree = world.tree(&[]);
+    let mut commits: Vec<ObjectId> = Vec::new();
+    for number in 0..5 {
+        let parents: Vec<_> = commits.last().copied().into_iter().collect();
+        commits.push(world.commit(tree, &parents, 1_700_000_000 + number));
+    }
+    let server = world.server();
+    world.store(&server, world.ids());
+    world.set_ref(&server, "refs/heads/main", commits[4]);
+    run(Command::new("git").args(["commit-graph", "write", "--reachable"]).current_dir(&server).env("GIT_DIR", "."));
+    let path = server.join("objects/info/commit-graph");
+    let mut graph = std::fs::read(&path).unwrap();
+    let entry = graph.windows(4).position(|name| name == b"CDAT").unwrap();
+    let start = u64::from_be_bytes(*graph[entry + 4..].first_chunk().unwrap()) as usize;
+    for record in graph[start..].chunks_mut(20 + 16).take(commits.len()) {
+        // The first parent, where there is one.
+        if record[20..24] != 0x7000_0000_u32.to_be_bytes() {
+            record[20..24].copy_from_slice(&0x12_3456_u32.to_be_bytes());
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, graph).unwrap();
+    let repository = world.repository();
+    let database = Database::open(&repository).unwrap();
+    let shallow = Shallow::default();
+    let history = History::new(&repository, &database, &shallow);
+    assert!(history.recorded(&commits[0]).is_some() && history.recorded(&commits[4]).is_none());
+    assert_eq!(history.recall(&commits[4]).unwrap().parents[0].id, commits[3]);
+    assert!(is_ancestor(&history, commits[0], commits[4]).unwrap());
+    assert!(!is_ancestor(&history, commits[4], commits[0]).unwrap());
+}

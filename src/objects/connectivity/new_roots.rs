@@ -69,7 +69,7 @@ impl FromRefs {
             && let Some(commit) = check.history.recall(&id)
         {
             check.progress.tick();
-            self.queue.push((commit.age, commit.parents));
+            self.queue.push((commit.age, commit.parents.iter().map(|parent| parent.id).collect()));
         }
     }
 }
