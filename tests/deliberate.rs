@@ -129,6 +129,9 @@ differences! {
     /// Better: a push of other branches has no need of the work tree.
     a_work_tree_that_is_gone: push().config("core.bare", "false").config("core.worktree", "/nowhere").create("refs/heads/new", "next")
         => ["ok refs/heads/new"], "";
+    /// Better: history is what clones get, and those do not get `refs/replace`.
+    history_that_is_replaced: push().config("receive.denyNonFastForwards", "true").server(&["branch", "mid", "main~1"]).server(&["replace", "main", "topic"]).update("refs/heads/mid", "main~1", "next")
+        => ["ok refs/heads/mid"], "";
     /// Better: after a hook's veto git dies without a report.
     a_veto_of_the_reference_transaction_hook: push().hook("reference-transaction", "test $1 != prepared").update("refs/heads/main", "main", "next")
         => ["ng refs/heads/main failed to update ref"], "in 'prepared' phase, update aborted by the reference-transaction hook";

@@ -175,19 +175,30 @@ fn converse(mut stdin: impl Write + Send, stdout: impl Read, script: &Script) ->
     }
     thread::scope(|scope| {
         // Beside the reading: a hook may answer before it has read all.
-        let saying = thread::Builder::new().spawn_scoped(scope, move || {
-            stdin.write_all(&script.commands).map_err(|_| "fail to write commands to proc-receive hook")?;
-            if wants_options {
-                stdin.write_all(&script.push_options).map_err(|_| "fail to write push-options to proc-receive hook")?;
-            }
-            Ok::<_, &str>(())
-        })?;
+        let saying = thread::Builder::new().spawn_scoped(scope, move || say(&mut stdin, script, wants_options))?;
         let report = read_report(&mut reader);
         match saying.join().unwrap_or_else(|panic| resume_unwind(panic)) {
             Ok(()) => report,
             Err(complaint) => Ok(Err(complaint.to_owned())),
         }
     })
+}
+
+/// Write the commands, and the push options if it `wants_options`, in one write as far as a pipe takes that: a hook that does not
+/// read to the end of what it asked for may have answered and gone before a second one.
+fn say(stdin: &mut impl Write, script: &Script, wants_options: bool) -> Result<(), &'static str> {
+    let options = if wants_options { script.push_options.as_slice() } else { &[] };
+    let all = [script.commands.as_slice(), options].concat();
+    let mut left = all.as_slice();
+    while !left.is_empty() {
+        match stdin.write(left) {
+            Ok(taken) => left = &left[taken..],
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) if left.len() > options.len() => return Err("fail to write commands to proc-receive hook"),
+            Err(_) => return Err("fail to write push-options to proc-receive hook"),
+        }
+    }
+    Ok(())
 }
 
 /// The lines up to a flush, or to the end of a hook that said something at least.
@@ -221,4 +232,49 @@ fn pkt_lines(payloads: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
 fn leading_number(text: &[u8]) -> i64 {
     let end = text.iter().skip(1).position(|byte| !byte.is_ascii_digit()).map_or(text.len(), |at| at + 1);
     text[..end].to_str().ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pipe that takes so many bytes in so many writes, before its reader goes away.
+    struct Leaving {
+        writes: usize,
+        bytes: usize,
+    }
+
+    impl Write for Leaving {
+        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+            let taken = buffer.len().min(self.bytes);
+            if self.writes == 0 || taken == 0 {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            (self.writes, self.bytes) = (self.writes - 1, self.bytes - taken);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn heard(writes: usize, bytes: usize) -> Heard {
+        let script = Script {
+            hello: pkt_lines([b"version=1\n".to_vec()]),
+            commands: pkt_lines([b"command".to_vec()]),
+            push_options: pkt_lines([]),
+        };
+        let answer = b"001aversion=1\0push-options00000008ok r0000".as_slice();
+        converse(Leaving { writes, bytes }, answer, &script).expect("pkt-lines")
+    }
+
+    #[test]
+    fn a_hook_that_asks_for_options_and_does_not_read_them_is_heard() {
+        assert_eq!(heard(2, 1000), Ok(vec!["ok r".into()]));
+        let failed = |what| Err(format!("fail to write {what} to proc-receive hook"));
+        assert_eq!(heard(1, 1000), failed("commands"));
+        assert_eq!(heard(3, 18 + 10), failed("commands"));
+        assert_eq!(heard(3, 18 + 15), failed("push-options"));
+    }
 }
