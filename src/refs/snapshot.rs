@@ -18,11 +18,9 @@ use super::{
     packed::{Checked, Packed},
     reftable::Reftables,
     scan,
+    symbolic::MAX_READS,
 };
 use crate::repository::{RefFormat, Repository};
-
-/// How many files a symbolic ref may take to read, itself included.
-const MAX_READS: usize = 5;
 
 /// How long to read all refs takes at most, where they are not many.
 const MOMENT: Duration = Duration::from_millis(20);

@@ -17,7 +17,7 @@ use super::{
 use crate::repository::{RefFormat, Repository};
 
 /// How many refs git reads on the way to the end; what needs more leads nowhere.
-pub(super) const MAX_READS: usize = 5;
+pub const MAX_READS: usize = 5;
 
 /// About so many names git is asked by; for more of them it lists all refs.
 const FEW: usize = 50;

@@ -24,12 +24,10 @@ use crate::{
         loose::{self, Loose},
         name::{is_per_worktree, is_well_formed},
         packed_write::Value,
+        symbolic::MAX_READS,
     },
     system_error::words,
 };
-
-/// How many refs git reads on the way to a value.
-const MAX_DEPTH: usize = 5;
 
 impl<'a> Queued<'a> {
     /// Lock and check everything. `database` has the new objects.
@@ -230,7 +228,7 @@ impl Prepared<'_> {
             }
             match loose::read_ref(self.site.repository, name.as_ref()) {
                 Loose::Symbolic(target) => {
-                    let too_deep = slot.names.len() >= MAX_DEPTH || slot.names.contains(&target);
+                    let too_deep = slot.names.len() >= MAX_READS || slot.names.contains(&target);
                     if too_deep || !target.starts_with(b"refs/") || !is_well_formed(target.as_ref()) {
                         return Err(Failure::general(cannot_lock(edit, broken(name.as_ref()))));
                     }
