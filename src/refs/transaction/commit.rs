@@ -15,7 +15,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, ErrorKind},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -155,9 +155,10 @@ impl<'a> Prepared<'a> {
         let paths: Vec<PathBuf> =
             indices.iter().map(|&index| self.site.paths.loose(self.slots[index].name())).collect();
         let unlinked = unlink_all(&paths);
-        for (path, _) in paths.iter().zip(&unlinked).filter(|(_, unlinked)| matches!(unlinked, Ok(true))) {
-            if path.parent().is_some_and(|parent| !changed.contains(parent)) {
-                changed.extend(path.parent().map(Path::to_owned));
+        let gone = paths.iter().zip(&unlinked).filter(|(_, unlinked)| matches!(unlinked, Ok(true)));
+        for parent in gone.filter_map(|(path, _)| path.parent()) {
+            if !changed.contains(parent) {
+                changed.insert(parent.to_owned());
             }
         }
         indices.into_iter().zip(unlinked.into_iter().map(|unlinked| unlinked.map(drop))).collect()

@@ -77,8 +77,10 @@ pub(super) fn guard(
     Ok(Some(guard))
 }
 
-/// True if a mark of another transaction stands where the ref `name` needs a directory: for a moment, perhaps.
-pub(super) fn is_guarded_above(name: &BStr, ours: &Ours, site: Site<'_>) -> bool {
+/// True if the directory that the ref `name` needs was barred for a moment, perhaps: a mark of another transaction stands there, or
+/// nothing any more.
+pub(super) fn is_barred_for_now(name: &BStr, ours: &Ours, site: Site<'_>) -> bool {
     let is_mark = |prefix: &BStr| std::fs::read_link(site.paths.loose(prefix)).is_ok_and(|text| is_mark(&text));
-    prefixes(name).any(|prefix| is_mark(prefix) && !ours.locked.contains(prefix))
+    let bars = |prefix: &BStr| site.paths.loose(prefix).symlink_metadata().is_ok_and(|meta| !meta.is_dir());
+    prefixes(name).any(|prefix| is_mark(prefix) && !ours.locked.contains(prefix)) || !prefixes(name).any(bars)
 }

@@ -12,7 +12,7 @@ use bstr::{BStr, BString};
 use super::{
     Aborted, Announced, Change, Edit, Failure, Hook, How, INSIDE_QUARANTINE, Mode, Prepared, Queued, Site, Slot,
     conflicts, fence,
-    guard::{Ours, guard, is_guarded_above},
+    guard::{Ours, guard, is_barred_for_now},
     plan::plan,
 };
 use crate::{
@@ -260,7 +260,7 @@ impl Prepared<'_> {
             match self.make_lock(name, &path, edit, how) {
                 Err(err)
                     if err.kind() == ErrorKind::NotADirectory
-                        && is_guarded_above(name, ours, self.site)
+                        && is_barred_for_now(name, ours, self.site)
                         && waiting.again() => {}
                 held => break held,
             }
